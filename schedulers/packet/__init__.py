@@ -1,0 +1,1 @@
+"""Packet schedulers and the per-flow limit policies that drive them."""

@@ -1,0 +1,26 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+
+
+def effective_capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff")), 16)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the kernel tests, with a reason, where namespaces cannot be made."""
+    wanted = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN
+    if effective_capabilities() & wanted == wanted and os.path.exists("/proc/self/ns/net"):
+        return
+    skip = pytest.mark.skip(reason="needs CAP_NET_ADMIN and CAP_SYS_ADMIN to make network namespaces")
+    for item in items:
+        if "netns" in item.keywords:
+            item.add_marker(skip)

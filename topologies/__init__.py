@@ -1,0 +1,1 @@
+"""What exists: networks as data. Knows no algorithm."""

@@ -1,0 +1,195 @@
+"""What the kernel can be told, one small value an operation; and how `tc` spells each.
+
+The same operations are executed through netlink (`linux_qdisc.kernel`) and printed by
+``--dry-run``, so what an operator reads is what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linux_qdisc.bpf.classic import classic_program, to_tc_bytecode
+from linux_qdisc.bpf.keys import Isolation, LinkHeader
+from linux_qdisc.tree import CATCH_ALL_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
+from qos.units import format_rate
+
+
+@dataclass(frozen=True, slots=True)
+class AddIfb:
+    """Make an ifb device and bring it up."""
+
+    name: str
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"ip link add {self.name} type ifb", f"ip link set {self.name} up")
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLink:
+    """Remove a device of ours."""
+
+    name: str
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"ip link del {self.name}",)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceRoot:
+    """Put an HTB root in the place of whatever is there."""
+
+    device: str
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (
+            f"tc qdisc replace dev {self.device} root handle {ROOT_MAJOR:x}: htb default {CATCH_ALL_MINOR:x}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetClass:
+    """Create one class, or change it in place (queued packets stay)."""
+
+    device: str
+    minor: int
+    parent_minor: int
+    shape: ClassShape
+    create: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        shape, wire = self.shape, self.shape.wire
+        parent = f"{ROOT_MAJOR:x}:{self.parent_minor:x}" if self.parent_minor else f"{ROOT_MAJOR:x}:"
+        framing = f" overhead {wire.overhead_bytes}" if wire.overhead_bytes else ""
+        framing += f" mpu {wire.mpu_bytes}" if wire.mpu_bytes else ""
+        framing += " linklayer atm" if wire.is_atm else ""
+        return (
+            f"tc class {'add' if self.create else 'change'} dev {self.device} parent {parent} "
+            f"classid {ROOT_MAJOR:x}:{self.minor:x} htb rate {format_rate(shape.rate_bps)} "
+            f"ceil {format_rate(shape.ceil_bps)} burst {shape.burst_bytes} cburst {shape.cburst_bytes} "
+            f"quantum {shape.quantum_bytes}{framing}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteClass:
+    """Remove one class and its leaf."""
+
+    device: str
+    minor: int
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"tc class del dev {self.device} classid {ROOT_MAJOR:x}:{self.minor:x}",)
+
+
+@dataclass(frozen=True, slots=True)
+class SetLeaf:
+    """Create the bfifo of a class, or change its limit in place (queued packets stay)."""
+
+    device: str
+    parent_minor: int
+    handle: int
+    limit_bytes: int
+    create: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (
+            f"tc qdisc {'add' if self.create else 'change'} dev {self.device} "
+            f"parent {ROOT_MAJOR:x}:{self.parent_minor:x} handle {self.handle >> 16:x}: "
+            f"bfifo limit {self.limit_bytes}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetClassifier:
+    """Install the classifier, or exchange it for another in one step."""
+
+    device: str
+    flows: int
+    spec: ClassifierSpec
+    create: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell, in its classic BPF form."""
+        return (
+            f"tc filter {'add' if self.create else 'change'} dev {self.device} parent {ROOT_MAJOR:x}: "
+            f"protocol all prio 1 handle 1 bpf bytecode '{to_tc_bytecode(classic_form(self))}'",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AddRedirect:
+    """Send what comes in on a device through an ifb device."""
+
+    device: str
+    ifb: str
+    preference: int
+    has_ingress: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        add = () if self.has_ingress else (f"tc qdisc add dev {self.device} handle ffff: ingress",)
+        return (
+            *add,
+            f"tc filter add dev {self.device} parent ffff: protocol all prio {self.preference} handle 1 "
+            f"bpf bytecode '1,6 0 0 4294967295' action mirred egress redirect dev {self.ifb}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRedirect:
+    """Let incoming traffic go its own way again."""
+
+    device: str
+    preference: int
+    keep_ingress: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        if self.keep_ingress:
+            return (f"tc filter del dev {self.device} parent ffff: protocol all prio {self.preference}",)
+        return (f"tc qdisc del dev {self.device} ingress",)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOffload:
+    """Switch one offload of a device."""
+
+    device: str
+    feature: str
+    on: bool
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"ethtool -K {self.device} {self.feature} {'on' if self.on else 'off'}",)
+
+
+Operation = (
+    AddIfb
+    | DeleteLink
+    | ReplaceRoot
+    | SetClass
+    | DeleteClass
+    | SetLeaf
+    | SetClassifier
+    | AddRedirect
+    | DeleteRedirect
+    | SwitchOffload
+)
+
+
+def classic_form(operation: SetClassifier) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the classic BPF program of a classifier."""
+    spec = operation.spec
+    header = LinkHeader.ETHERNET if spec.has_ethernet_header else LinkHeader.NONE
+    return classic_program(operation.flows, ROOT_MAJOR, Isolation(spec.isolate), header)
+
+
+def as_commands(operations: list[Operation]) -> list[str]:
+    """Spell operations as `ip`, `tc` and `ethtool` commands, in order."""
+    return [command for operation in operations for command in operation.commands()]

@@ -1,0 +1,117 @@
+"""Operations as rtnetlink requests. Pure; layouts of linux/pkt_sched.h and linux/pkt_cls.h."""
+
+from __future__ import annotations
+
+import struct
+
+from linux_qdisc import wire
+from linux_qdisc.bpf.classic import to_netlink_bytes
+from linux_qdisc.operations import DeleteClass, ReplaceRoot, SetClass, SetClassifier, SetLeaf, classic_form
+from linux_qdisc.tree import CATCH_ALL_MINOR, LINK_MINOR, ROOT_MAJOR, ClassShape, classid
+
+Request = tuple[int, int, bytes, str]
+"""Kind, flags and body of a message, and the command that it stands for."""
+
+TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
+TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FD, TCA_BPF_NAME = 4, 5, 6, 7
+HTB_VERSION = 3
+RATE_TO_QUANTUM = 10
+LINKLAYER_ETHERNET, LINKLAYER_ATM = 1, 2
+TICK_NS = 64
+"""One tick of the kernel's packet scheduler (PSCHED_SHIFT = 6)."""
+CLASSIFIER_PREFERENCE = 1
+CLASSIFIER_HANDLE = 1
+CLASSIFIER_NAME = "qos_flows"
+_U32_MAX = 2**32 - 1
+
+RATESPEC = struct.Struct("=BBHhHI")
+"""cell_log, linklayer, overhead, cell_align, mpu, rate in bytes/s."""
+HTB_OPT = struct.Struct("=12s12sIIIII")
+"""rate, ceil, buffer, cbuffer, quantum, level, prio."""
+
+_CREATE = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+
+
+def burst_ticks(burst_bytes: int, rate_bps: int) -> int:
+    """Return the time to send a burst in scheduler ticks, at most what 32 bits hold."""
+    return min(_U32_MAX, max(1, burst_bytes * 8 * 1_000_000_000 // (rate_bps * TICK_NS)))
+
+
+def ratespec(rate_bps: int, shape: ClassShape) -> bytes:
+    """Return a tc_ratespec; with a link layer named, the kernel needs no rate table."""
+    layer = LINKLAYER_ATM if shape.wire.is_atm else LINKLAYER_ETHERNET
+    rate = min(_U32_MAX, max(1, rate_bps // 8))
+    return RATESPEC.pack(0, layer, shape.wire.overhead_bytes, -1, shape.wire.mpu_bytes, rate)
+
+
+def class_parameters(shape: ClassShape) -> bytes:
+    """Return the TCA_OPTIONS of an HTB class."""
+    options = HTB_OPT.pack(
+        ratespec(shape.rate_bps, shape),
+        ratespec(shape.ceil_bps, shape),
+        burst_ticks(shape.burst_bytes, shape.rate_bps),
+        burst_ticks(shape.cburst_bytes, shape.ceil_bps),
+        shape.quantum_bytes,
+        0,
+        0,
+    )
+    parts = [wire.attr(TCA_HTB_PARMS, options)]
+    if shape.rate_bps // 8 > _U32_MAX:
+        parts.append(wire.attr(TCA_HTB_RATE64, wire.u64(shape.rate_bps // 8)))
+    if shape.ceil_bps // 8 > _U32_MAX:
+        parts.append(wire.attr(TCA_HTB_CEIL64, wire.u64(shape.ceil_bps // 8)))
+    return wire.nested(wire.TCA_OPTIONS, *parts)
+
+
+def kind(name: str) -> bytes:
+    """Return the TCA_KIND attribute."""
+    return wire.attr(wire.TCA_KIND, wire.text(name))
+
+
+def replace_root(operation: ReplaceRoot, ifindex: int) -> Request:
+    """Encode the root qdisc."""
+    init = struct.pack("=IIIII", HTB_VERSION, RATE_TO_QUANTUM, CATCH_ALL_MINOR, 0, 0)
+    body = wire.tcmsg(ifindex, ROOT_MAJOR << 16, wire.TC_H_ROOT)
+    body += kind("htb") + wire.nested(wire.TCA_OPTIONS, wire.attr(TCA_HTB_INIT, init))
+    flags = wire.NLM_F_CREATE | wire.NLM_F_REPLACE
+    return wire.RTM_NEWQDISC, flags, body, operation.commands()[0]
+
+
+def set_class(operation: SetClass, ifindex: int) -> Request:
+    """Encode a class."""
+    parent = classid(operation.parent_minor) if operation.parent_minor else ROOT_MAJOR << 16
+    body = wire.tcmsg(ifindex, classid(operation.minor), parent)
+    body += kind("htb") + class_parameters(operation.shape)
+    what = f"tc class {'add' if operation.create else 'change'} dev {operation.device} {operation.minor:x}"
+    return wire.RTM_NEWTCLASS, _CREATE if operation.create else 0, body, what
+
+
+def delete_class(operation: DeleteClass, ifindex: int) -> Request:
+    """Encode the removal of a class."""
+    body = wire.tcmsg(ifindex, classid(operation.minor), classid(LINK_MINOR))
+    return wire.RTM_DELTCLASS, 0, body, operation.commands()[0]
+
+
+def set_leaf(operation: SetLeaf, ifindex: int) -> Request:
+    """Encode a leaf queue."""
+    body = wire.tcmsg(ifindex, operation.handle, classid(operation.parent_minor))
+    body += kind("bfifo") + wire.attr(wire.TCA_OPTIONS, wire.u32(operation.limit_bytes))
+    what = f"tc qdisc {'add' if operation.create else 'change'} dev {operation.device} bfifo"
+    return wire.RTM_NEWQDISC, _CREATE if operation.create else 0, body, what
+
+
+def set_classifier(operation: SetClassifier, ifindex: int, program_fd: int | None) -> Request:
+    """Encode the filter, with a loaded eBPF program or, without one, as classic BPF."""
+    if program_fd is not None:
+        parts = [wire.attr(TCA_BPF_FD, wire.u32(program_fd))]
+        parts.append(wire.attr(TCA_BPF_NAME, wire.text(CLASSIFIER_NAME)))
+    else:
+        program = classic_form(operation)
+        parts = [wire.attr(TCA_BPF_OPS_LEN, wire.u16(len(program)))]
+        parts.append(wire.attr(TCA_BPF_OPS, to_netlink_bytes(program)))
+    body = wire.tcmsg(
+        ifindex, CLASSIFIER_HANDLE, ROOT_MAJOR << 16, wire.filter_info(CLASSIFIER_PREFERENCE)
+    )
+    body += kind("bpf") + wire.nested(wire.TCA_OPTIONS, *parts)
+    flags = _CREATE if operation.create else wire.NLM_F_CREATE | wire.NLM_F_REPLACE
+    return wire.RTM_NEWTFILTER, flags, body, f"tc filter add dev {operation.device} bpf"

@@ -1,0 +1,238 @@
+"""Carries operations out: the one module that changes queueing trees."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+
+from linux_qdisc import encode, wire
+from linux_qdisc.bpf.flowmap import FlowMap
+from linux_qdisc.bpf.keys import Isolation, LinkHeader
+from linux_qdisc.device import device_facts
+from linux_qdisc.operations import (
+    AddIfb,
+    AddRedirect,
+    DeleteClass,
+    DeleteLink,
+    DeleteRedirect,
+    Operation,
+    ReplaceRoot,
+    SetClass,
+    SetClassifier,
+    SetLeaf,
+    SwitchOffload,
+)
+from linux_qdisc.rtnetlink import BatchError, NetlinkSocket
+from linux_qdisc.stats import ClassReader
+from linux_qdisc.tree import FIRST_FLOW_MINOR, ROOT_MAJOR
+from qos.errors import KernelError, MissingPieceError, PrivilegeError
+
+IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
+INGRESS_HANDLE = 0xFFFF0000
+TCA_BPF_ACT = 1
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
+TC_ACT_STOLEN, TCA_EGRESS_REDIR = 4, 1
+DRAIN_TIMEOUT_S = 3.0
+DRAIN_POLL_S = 0.02
+_MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
+
+
+class Kernel:
+    """Executes operations over one netlink socket.
+
+    Attributes
+    ----------
+    netlink
+        The socket.
+    flow_maps
+        The eBPF side of each device's classifier, where there is one.
+    """
+
+    def __init__(self, netlink: NetlinkSocket) -> None:
+        self.netlink = netlink
+        self.flow_maps: dict[str, FlowMap] = {}
+
+    def apply(self, operations: Sequence[Operation], done: Callable[[], None] = lambda: None) -> None:
+        """Carry out operations in order; `done` is called when all are.
+
+        Raises
+        ------
+        KernelError
+            At the first refusal; what came before stays done.
+        PrivilegeError
+            Without CAP_NET_ADMIN.
+        """
+        pending: list[encode.Request] = []
+        for operation in operations:
+            if isinstance(operation, SetClass | SetLeaf | ReplaceRoot):
+                pending.append(self._encode(operation))
+                continue
+            self._flush(pending)
+            self._apply_one(operation)
+        self._flush(pending)
+        done()
+
+    def _encode(self, operation: SetClass | SetLeaf | ReplaceRoot) -> encode.Request:
+        ifindex = self._ifindex(operation.device)
+        if isinstance(operation, SetClass):
+            return encode.set_class(operation, ifindex)
+        if isinstance(operation, SetLeaf):
+            return encode.set_leaf(operation, ifindex)
+        return encode.replace_root(operation, ifindex)
+
+    def _flush(self, pending: list[encode.Request]) -> None:
+        if pending:
+            try:
+                self.netlink.batch(pending)
+            except BatchError as refusal:
+                raise _explain(refusal) from None
+            finally:
+                pending.clear()
+
+    def _apply_one(self, operation: Operation) -> None:
+        if isinstance(operation, SetClassifier):
+            self.set_classifier(operation)
+        elif isinstance(operation, DeleteClass):
+            self._delete_class(operation)
+        elif isinstance(operation, AddIfb):
+            self._add_ifb(operation)
+        elif isinstance(operation, DeleteLink):
+            self.delete_link(operation.name)
+        elif isinstance(operation, AddRedirect):
+            self._add_redirect(operation)
+        elif isinstance(operation, DeleteRedirect):
+            self._delete_redirect(operation)
+        else:
+            raise TypeError(f"no way to carry out {operation!r}")
+
+    def _ifindex(self, device: str) -> int:
+        cache: dict[str, int] = self.__dict__.setdefault("_indexes", {})
+        if device not in cache:
+            cache[device] = device_facts(device).ifindex
+        return cache[device]
+
+    def set_classifier(self, operation: SetClassifier) -> None:
+        """Install a classifier: eBPF with a map of flows where this process may, else classic BPF."""
+        header = LinkHeader.ETHERNET if operation.spec.has_ethernet_header else LinkHeader.NONE
+        flow_map: FlowMap | None
+        try:
+            flow_map = FlowMap.create(operation.flows, ROOT_MAJOR, Isolation(operation.spec.isolate), header)
+        except (PrivilegeError, MissingPieceError, KernelError):
+            flow_map = None
+        program_fd = flow_map.prog_fd if flow_map else None
+        kind, flags, body, what = encode.set_classifier(operation, self._ifindex(operation.device), program_fd)
+        try:
+            self.netlink.request(kind, flags, body, what)
+        except KernelError:
+            if flow_map:
+                flow_map.close()
+            raise
+        previous = self.flow_maps.pop(operation.device, None)
+        if previous is not None:
+            previous.close()
+        if flow_map is not None:
+            self.flow_maps[operation.device] = flow_map
+
+    def _delete_class(self, operation: DeleteClass) -> None:
+        """Remove a class once its queue is empty, or when it has not become so in time."""
+        ifindex = self._ifindex(operation.device)
+        queue = operation.minor - FIRST_FLOW_MINOR
+        reader = ClassReader(self.netlink, ifindex, queue + 1)
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while reader.read().backlog_bytes[queue] and time.monotonic() < deadline:
+            time.sleep(DRAIN_POLL_S)
+        self.netlink.request(*encode.delete_class(operation, ifindex))
+
+    def _add_ifb(self, operation: AddIfb) -> None:
+        info = wire.nested(IFLA_LINKINFO, wire.attr(IFLA_INFO_KIND, wire.text("ifb")))
+        body = _ifinfomsg(0, up=True) + wire.attr(IFLA_IFNAME, wire.text(operation.name)) + info
+        flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+        try:
+            self.netlink.request(wire.RTM_NEWLINK, flags, body, operation.commands()[0])
+        except KernelError as refusal:
+            if refusal.errno_code == errno.EOPNOTSUPP:
+                raise MissingPieceError("--ingress needs the kernel module 'ifb'; load it (modprobe ifb)") from None
+            raise
+
+    def delete_link(self, name: str) -> None:
+        """Remove a device of ours; one that is gone already is no error."""
+        body = _ifinfomsg(0) + wire.attr(IFLA_IFNAME, wire.text(name))
+        self._forgiving(wire.RTM_DELLINK, 0, body, f"ip link del {name}", errno.ENODEV)
+        self.__dict__.get("_indexes", {}).pop(name, None)
+
+    def _add_redirect(self, operation: AddRedirect) -> None:
+        ifindex = self._ifindex(operation.device)
+        if not operation.has_ingress:
+            body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS) + encode.kind("ingress")
+            flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+            self.netlink.request(wire.RTM_NEWQDISC, flags, body, operation.commands()[0])
+        mirred = wire.nested(
+            1,
+            wire.attr(TCA_ACT_KIND, wire.text("mirred")),
+            wire.nested(TCA_ACT_OPTIONS, wire.attr(TCA_MIRRED_PARMS, _mirred(self._ifindex(operation.ifb)))),
+        )
+        from linux_qdisc.bpf.classic import to_netlink_bytes
+
+        options = wire.nested(
+            wire.TCA_OPTIONS,
+            wire.attr(encode.TCA_BPF_OPS_LEN, wire.u16(1)),
+            wire.attr(encode.TCA_BPF_OPS, to_netlink_bytes(_MATCH_ALL)),
+            wire.nested(TCA_BPF_ACT, mirred),
+        )
+        body = wire.tcmsg(ifindex, 1, INGRESS_HANDLE, wire.filter_info(operation.preference))
+        body += encode.kind("bpf") + options
+        flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+        self.netlink.request(wire.RTM_NEWTFILTER, flags, body, operation.commands()[-1])
+
+    def _delete_redirect(self, operation: DeleteRedirect) -> None:
+        ifindex = self._ifindex(operation.device)
+        what = operation.commands()[0]
+        if operation.keep_ingress:
+            body = wire.tcmsg(ifindex, 0, INGRESS_HANDLE, wire.filter_info(operation.preference))
+            self._forgiving(wire.RTM_DELTFILTER, 0, body, what, errno.ENOENT)
+        else:
+            body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS)
+            self._forgiving(wire.RTM_DELQDISC, 0, body, what, errno.ENOENT)
+
+    def delete_root(self, device: str) -> None:
+        """Remove our root qdisc; the kernel puts its default in its place."""
+        body = wire.tcmsg(self._ifindex(device), ROOT_MAJOR << 16, wire.TC_H_ROOT)
+        self._forgiving(wire.RTM_DELQDISC, 0, body, f"tc qdisc del dev {device} root", errno.ENOENT)
+
+    def _forgiving(self, kind: int, flags: int, body: bytes, what: str, allowed: int) -> None:
+        try:
+            self.netlink.request(kind, flags, body, what)
+        except KernelError as refusal:
+            if refusal.errno_code not in (allowed, errno.ENODEV, errno.EINVAL):
+                raise
+
+    def close(self) -> None:
+        """Let go of the maps; the filters keep their programs."""
+        for flow_map in self.flow_maps.values():
+            flow_map.close()
+        self.flow_maps.clear()
+
+
+def _ifinfomsg(ifindex: int, *, up: bool = False) -> bytes:
+    import struct
+
+    return struct.pack("=BxHiII", 0, 0, ifindex, int(up), int(up))
+
+
+def _mirred(ifindex: int) -> bytes:
+    """Return struct tc_mirred: redirect to the egress of `ifindex`."""
+    import struct
+
+    return struct.pack("=IIiiiiI", 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, ifindex)
+
+
+def _explain(refusal: BatchError) -> Exception:
+    """Name the kernel piece that is missing, where that is what the refusal means."""
+    if refusal.errno_code == errno.ENOENT and "qdisc" in refusal.detail:
+        for piece, module in (("htb", "sch_htb"), ("bfifo", "sch_fifo")):
+            if piece in refusal.operation:
+                return MissingPieceError(
+                    f"this kernel has no qdisc '{piece}'; load the module {module} or use a kernel that has it"
+                )
+    return refusal

@@ -1,0 +1,76 @@
+"""`sawtooth`: the smallest limit at which a flow's queue just does not run empty.
+
+A loss-driven sender fills its queue, loses a packet, backs off, and fills it again. What its queue
+never falls below between two losses is wasted delay; a queue that runs empty wastes the link. So
+each flow's smallest backlog over a window that spans several polls is driven to a small margin:
+above it, the limit falls by a part of the excess; where the queue ran empty after losses, it
+rises. A flow that neither fills its queue nor loses packets is left alone. This is the buffer rule
+of Appenzeller, Keslassy and McKeown, "Sizing router buffers" (SIGCOMM 2004), section 3, found by
+feedback instead of from the RTT.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
+
+WINDOW_S = 0.5
+"""A window ends after this time and a loss; the sawtooth of a flow in its own queue is about this long."""
+LONGEST_WINDOW_S = 4.0
+MARGIN_FRAMES = 1
+SHRINK_GAIN = 0.5
+GROW_FACTOR = 1.25
+FLOOR_FRAMES = 5
+"""Below this a sender has too few packets in flight for fast retransmit (RFC 5681, three duplicates)."""
+
+
+class Sawtooth:
+    """Per-flow feedback on the smallest backlog between losses.
+
+    Parameters
+    ----------
+    context
+        The queue that is served.
+    """
+
+    def __init__(self, context: QueueContext) -> None:
+        self._frame = context.mtu_bytes
+        self._low = max(context.min_limit_bytes, FLOOR_FRAMES * context.mtu_bytes)
+        self._high = max(context.max_limit_bytes, self._low)
+        self._smallest = np.zeros(context.slots, np.int64)
+        self._largest = np.zeros(context.slots, np.int64)
+        self._elapsed_s = np.zeros(context.slots)
+        self._drops = np.zeros(context.slots, np.int64)
+
+    def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
+        """Return the limits after this poll; most stay as they are."""
+        slot = counters.slot
+        self._restart(slot[counters.is_new])
+        self._smallest[slot] = np.minimum(self._smallest[slot], counters.backlog_bytes)
+        self._largest[slot] = np.maximum(self._largest[slot], counters.backlog_bytes)
+        self._elapsed_s[slot] += dt_s
+        self._drops[slot] += counters.dropped_packets
+        elapsed, drops = self._elapsed_s[slot], self._drops[slot]
+        ends = ((elapsed >= WINDOW_S) & (drops > 0)) | (elapsed >= LONGEST_WINDOW_S)
+        limit = counters.limit_bytes.copy()
+        if ends.any():
+            limit[ends] = self._decide(slot[ends], limit[ends])
+            self._restart(slot[ends])
+        return limit
+
+    def _decide(self, slot: Int64, limit: Int64) -> Int64:
+        smallest, largest, drops = self._smallest[slot], self._largest[slot], self._drops[slot]
+        margin = MARGIN_FRAMES * self._frame
+        excess = np.maximum(smallest - margin, 0)
+        shrunk = limit - (SHRINK_GAIN * excess).astype(np.int64)
+        grown = (GROW_FACTOR * limit).astype(np.int64) + self._frame
+        ran_empty = (smallest == 0) & (drops > 0) & (largest > 0)
+        changed = np.where(ran_empty, grown, np.where(excess > 0, shrunk, limit))
+        return np.where(changed == limit, limit, np.clip(changed, self._low, self._high))
+
+    def _restart(self, slot: Int64) -> None:
+        self._smallest[slot] = np.iinfo(np.int64).max
+        self._largest[slot] = 0
+        self._elapsed_s[slot] = 0.0
+        self._drops[slot] = 0

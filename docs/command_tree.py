@@ -18,6 +18,7 @@ EXIT_CODES = (
     (4, "the kernel refused an operation"),
     (5, "a privilege, a kernel piece or a program is missing"),
     (130, "interrupted (Ctrl-C)"),
+    (141, "the reader of standard output left"),
 )
 
 ENVIRONMENT = (

@@ -124,7 +124,7 @@ def _wire_size(framing: Framing, header_bytes: int) -> WireSize:
         return WireSize(0, framing.mpu_bytes, is_atm)
     if framing.overhead_bytes < header_bytes:
         raise ValueRefusedError(
-            f"--overhead {framing.overhead_bytes}: this device's own header of {header_bytes} bytes is always "
-            f"counted, so the overhead must be at least {header_bytes}"
+            f"--overhead {framing.overhead_bytes}: this device's own header of {header_bytes} bytes is "
+            f"always counted, so the overhead must be at least {header_bytes}"
         )
     return WireSize(framing.overhead_bytes - header_bytes, framing.mpu_bytes, is_atm)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+import qos
+
+ROOT = Path(__file__).resolve().parents[1]
+# Last, so that an installed package is tested as installed; `experiments` and `docs` are found here.
+sys.path.append(str(ROOT))
+
+settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
+settings.load_profile("deterministic")
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
@@ -24,3 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "netns" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture
+def installed_environment() -> dict[str, str]:
+    """The environment for a child process that shall import the very package under test."""
+    return os.environ | {"PYTHONPATH": str(Path(qos.__file__).parents[1])}

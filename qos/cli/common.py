@@ -96,8 +96,8 @@ def verb(**context: Any) -> Callable[[Callable[..., None]], click.Command]:
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
         name = function.__module__.rpartition(".")[2]
-        made: click.Command = click.command(name=name, **context)(global_options(run))
-        return made
+        decorator: Callable[[Callable[..., Any]], click.Command] = click.command(name=name, **context)
+        return decorator(global_options(run))
 
     return decorate
 

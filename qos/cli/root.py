@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -28,8 +29,26 @@ VERBS: dict[str, str] = {
 }
 
 
+class _ReaderGone(Exception):  # noqa: N818 - no error, an end
+    """Stdout has no reader any more; said in a way that click does not turn into its own exit."""
+
+
 class LazyGroup(click.Group):
     """A group whose verbs are imported when they are asked for, not before."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the line; `--help` and `--version` print here."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            raise _ReaderGone from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name every verb."""
@@ -90,9 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         code = cli.main(args=arguments, prog_name="qos", standalone_mode=False)
+        sys.stdout.flush()  # a reader that is gone shows here, not as noise at shutdown
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()  # the whole help, not one line of complaint
+        sys.exit(bare.exit_code)
     except click.ClickException as refused:
         _complain(refused.format_message())
         sys.exit(refused.exit_code)
@@ -102,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
+    except (_ReaderGone, BrokenPipeError):
         # The reader (`| head`) is gone; nothing more can be said on stdout, also not at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -38,7 +38,7 @@ def fixed_limit_bytes(spelling: str) -> int | None:
         raise ValueRefusedError("policy 'fixed' needs a size; write fixed:30kb")
     size = parse_size(argument)
     if not 1 <= size <= MAX_FIXED_LIMIT_BYTES:
-        raise ValueRefusedError(f"policy {spelling!r}: the size must be from 1 byte to 2 GiB")
+        raise ValueRefusedError(f"policy {spelling!r}: the size must be at least 1 byte and below 2 GiB")
     return size
 
 
@@ -50,13 +50,13 @@ def check_policy(spelling: str) -> None:
     ValueRefusedError
         If the name is unknown or its argument malformed.
     """
-    name, _, argument = spelling.partition(":")
+    name, colon, _ = spelling.partition(":")
     known = [entry.partition(":")[0] for entry in _SPELLINGS]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueRefusedError(f"unknown policy {spelling!r}; known: {', '.join(_SPELLINGS)}{hint}")
-    if name != "fixed" and argument:
+    if name != "fixed" and colon:
         raise ValueRefusedError(f"policy {name!r} takes no argument; got {spelling!r}")
     fixed_limit_bytes(spelling)
 

@@ -1,0 +1,1 @@
+"""Scripts that make documentation from the code."""

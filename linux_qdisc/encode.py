@@ -109,9 +109,7 @@ def set_classifier(operation: SetClassifier, ifindex: int, program_fd: int | Non
         program = classic_form(operation)
         parts = [wire.attr(TCA_BPF_OPS_LEN, wire.u16(len(program)))]
         parts.append(wire.attr(TCA_BPF_OPS, to_netlink_bytes(program)))
-    body = wire.tcmsg(
-        ifindex, CLASSIFIER_HANDLE, ROOT_MAJOR << 16, wire.filter_info(CLASSIFIER_PREFERENCE)
-    )
+    body = wire.tcmsg(ifindex, CLASSIFIER_HANDLE, ROOT_MAJOR << 16, wire.filter_info(CLASSIFIER_PREFERENCE))
     body += kind("bpf") + wire.nested(wire.TCA_OPTIONS, *parts)
     flags = _CREATE if operation.create else wire.NLM_F_CREATE | wire.NLM_F_REPLACE
     return wire.RTM_NEWTFILTER, flags, body, f"tc filter add dev {operation.device} bpf"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from linux_qdisc import encode, wire
+from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.device import device_facts
@@ -21,7 +23,6 @@ from linux_qdisc.operations import (
     SetClass,
     SetClassifier,
     SetLeaf,
-    SwitchOffload,
 )
 from linux_qdisc.rtnetlink import BatchError, NetlinkSocket
 from linux_qdisc.stats import ClassReader
@@ -52,9 +53,10 @@ class Kernel:
     def __init__(self, netlink: NetlinkSocket) -> None:
         self.netlink = netlink
         self.flow_maps: dict[str, FlowMap] = {}
+        self._indexes: dict[str, int] = {}
 
-    def apply(self, operations: Sequence[Operation], done: Callable[[], None] = lambda: None) -> None:
-        """Carry out operations in order; `done` is called when all are.
+    def apply(self, operations: Sequence[Operation]) -> None:
+        """Carry out operations in order.
 
         Raises
         ------
@@ -71,7 +73,6 @@ class Kernel:
             self._flush(pending)
             self._apply_one(operation)
         self._flush(pending)
-        done()
 
     def _encode(self, operation: SetClass | SetLeaf | ReplaceRoot) -> encode.Request:
         ifindex = self._ifindex(operation.device)
@@ -107,10 +108,9 @@ class Kernel:
             raise TypeError(f"no way to carry out {operation!r}")
 
     def _ifindex(self, device: str) -> int:
-        cache: dict[str, int] = self.__dict__.setdefault("_indexes", {})
-        if device not in cache:
-            cache[device] = device_facts(device).ifindex
-        return cache[device]
+        if device not in self._indexes:
+            self._indexes[device] = device_facts(device).ifindex
+        return self._indexes[device]
 
     def set_classifier(self, operation: SetClassifier) -> None:
         """Install a classifier: eBPF with a map of flows where this process may, else classic BPF."""
@@ -121,7 +121,9 @@ class Kernel:
         except (PrivilegeError, MissingPieceError, KernelError):
             flow_map = None
         program_fd = flow_map.prog_fd if flow_map else None
-        kind, flags, body, what = encode.set_classifier(operation, self._ifindex(operation.device), program_fd)
+        kind, flags, body, what = encode.set_classifier(
+            operation, self._ifindex(operation.device), program_fd
+        )
         try:
             self.netlink.request(kind, flags, body, what)
         except KernelError:
@@ -152,14 +154,16 @@ class Kernel:
             self.netlink.request(wire.RTM_NEWLINK, flags, body, operation.commands()[0])
         except KernelError as refusal:
             if refusal.errno_code == errno.EOPNOTSUPP:
-                raise MissingPieceError("--ingress needs the kernel module 'ifb'; load it (modprobe ifb)") from None
+                raise MissingPieceError(
+                    "--ingress needs the kernel module 'ifb'; load it (modprobe ifb)"
+                ) from None
             raise
 
     def delete_link(self, name: str) -> None:
         """Remove a device of ours; one that is gone already is no error."""
         body = _ifinfomsg(0) + wire.attr(IFLA_IFNAME, wire.text(name))
         self._forgiving(wire.RTM_DELLINK, 0, body, f"ip link del {name}", errno.ENODEV)
-        self.__dict__.get("_indexes", {}).pop(name, None)
+        self._indexes.pop(name, None)
 
     def _add_redirect(self, operation: AddRedirect) -> None:
         ifindex = self._ifindex(operation.device)
@@ -172,8 +176,6 @@ class Kernel:
             wire.attr(TCA_ACT_KIND, wire.text("mirred")),
             wire.nested(TCA_ACT_OPTIONS, wire.attr(TCA_MIRRED_PARMS, _mirred(self._ifindex(operation.ifb)))),
         )
-        from linux_qdisc.bpf.classic import to_netlink_bytes
-
         options = wire.nested(
             wire.TCA_OPTIONS,
             wire.attr(encode.TCA_BPF_OPS_LEN, wire.u16(1)),
@@ -215,15 +217,11 @@ class Kernel:
 
 
 def _ifinfomsg(ifindex: int, *, up: bool = False) -> bytes:
-    import struct
-
     return struct.pack("=BxHiII", 0, 0, ifindex, int(up), int(up))
 
 
 def _mirred(ifindex: int) -> bytes:
     """Return struct tc_mirred: redirect to the egress of `ifindex`."""
-    import struct
-
     return struct.pack("=IIiiiiI", 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, ifindex)
 
 
@@ -232,7 +230,5 @@ def _explain(refusal: BatchError) -> Exception:
     if refusal.errno_code == errno.ENOENT and "qdisc" in refusal.detail:
         for piece, module in (("htb", "sch_htb"), ("bfifo", "sch_fifo")):
             if piece in refusal.operation:
-                return MissingPieceError(
-                    f"this kernel has no qdisc '{piece}'; load the module {module} or use a kernel that has it"
-                )
+                return MissingPieceError(f"this kernel has no qdisc '{piece}'; load the module {module}")
     return refusal

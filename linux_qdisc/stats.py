@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +173,7 @@ def _find(message: memoryview, start: int, end: int, wanted: int) -> tuple[int, 
     return None
 
 
-_ORDER = "little" if np.little_endian else "big"
+_ORDER: Literal["little", "big"] = "little" if np.little_endian else "big"
 
 
 class _Template:

@@ -198,7 +198,7 @@ def _mix_words(code: Assembler, offsets: Iterable[int]) -> None:
 
 
 def _mix_load(code: Assembler, load: int, offset: int) -> None:
-    """hash = ((hash ^ word) * m); hash ^= hash >> 15; X keeps the header's offset."""
+    """Hash = ((hash ^ word) * m); hash ^= hash >> 15; X keeps the header's offset."""
     code.emit(load, offset)
     code.emit(LDX_MEM, _HASH)
     code.emit(XOR_X)

@@ -16,7 +16,15 @@ MMAPABLE = 1 << 10
 SCHED_CLS = 3
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PROG_LOAD = range(6)
 _TEST_RUN, _PROG_FD, _MAP_FD, _INFO, _LOOKUP_AND_DELETE, _LOOKUP_BATCH = 10, 13, 14, 15, 21, 24
-_SYSCALL = {"x86_64": 321, "i686": 357, "aarch64": 280, "riscv64": 280, "armv7l": 386, "ppc64le": 361, "s390x": 351}
+_SYSCALL = {
+    "x86_64": 321,
+    "i686": 357,
+    "aarch64": 280,
+    "riscv64": 280,
+    "armv7l": 386,
+    "ppc64le": 361,
+    "s390x": 351,
+}
 _ATTRIBUTE_BYTES = 144
 _LOG_BYTES = 1 << 20
 

@@ -20,12 +20,8 @@ from qos.errors import QosError
 VERBS: dict[str, str] = {
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
-    "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",
-    "doctor": "Say what this kernel and this user can do, and what is missing.",
     "status": "Show what is attached and what it does.",
-    "topology": "List, show, check, convert and draw topologies.",
-    "watch": "Show the busiest flows of an interface, live.",
 }
 
 

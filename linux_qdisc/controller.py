@@ -1,0 +1,164 @@
+"""The control loop: counters -> policy -> limits, at a fixed rate, for one queueing tree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linux_qdisc.bpf.flowmap import FlowMap
+from linux_qdisc.compile import burst_bytes, guaranteed_rate_bps
+from linux_qdisc.guarantee import Shares
+from linux_qdisc.rtnetlink import NetlinkSocket
+from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
+from linux_qdisc.tree import ENTRY_SHARES, ClassShape, FairTree
+from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, make_policy
+
+IDLE_S = 2.0
+"""A queue that sent nothing and held nothing for so long is free; who uses it next is a new flow."""
+_COUNTER_MASK = 2**32 - 1
+
+
+class Controller:
+    """Controls the queues of one device.
+
+    Parameters
+    ----------
+    netlink
+        The socket to use.
+    ifindex
+        The device that carries the tree.
+    tree
+        What stands there.
+    policy
+        Spelling of the limit policy.
+    flow_map
+        The eBPF side of the classifier, or None with classic BPF.
+    """
+
+    def __init__(
+        self, netlink: NetlinkSocket, ifindex: int, tree: FairTree, policy: str, flow_map: FlowMap | None
+    ) -> None:
+        self._netlink = netlink
+        self._ifindex = ifindex
+        self._limits = LimitWriter(netlink, ifindex)
+        self._guarantees = GuaranteeWriter(netlink, ifindex)
+        self._shares = Shares()
+        self.active_flows = 0
+        self._start(tree, policy, flow_map)
+
+    def _start(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
+        self._tree = tree
+        self._flow_map = flow_map
+        self._policy: LimitPolicy = make_policy(policy, queue_context(tree))
+        self._policy_name = policy
+        self._reader = ClassReader(self._netlink, self._ifindex, tree.flows)
+        self._last = self._reader.read()
+        self._limit = read_limits(self._netlink, self._ifindex, tree.flows)
+        self._quiet_s = np.full(tree.flows, IDLE_S)
+        self._shares_of = np.full(tree.flows, ENTRY_SHARES, np.int64)
+
+    def reload(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
+        """Go on with a tree that was changed in place."""
+        if tree.flows != self._tree.flows or policy != self._policy_name or tree != self._tree:
+            self._start(tree, policy, flow_map)
+
+    def tick(self, dt_s: float) -> int:
+        """Poll once and set what must change; return the number of limits that changed.
+
+        Parameters
+        ----------
+        dt_s
+            Time since the previous poll in seconds, > 0.
+
+        Raises
+        ------
+        KernelError
+            If the tree or the device is gone.
+        """
+        now, before = self._reader.read(), self._last
+        self._last = now
+        sent = now.sent_bytes - before.sent_bytes
+        dropped = (now.dropped_packets - before.dropped_packets) & _COUNTER_MASK
+        busy = (sent != 0) | (now.backlog_bytes != 0) | (dropped != 0)
+        was_idle = self._quiet_s >= IDLE_S
+        self._quiet_s += dt_s
+        self._quiet_s[busy] = 0.0
+        fell_idle = (self._quiet_s >= IDLE_S) & ~was_idle
+        active = np.flatnonzero(busy)
+        self.active_flows = len(active)
+        changed = 0
+        if len(active):
+            counters = self._counters(active, was_idle[active], before, dropped)
+            changed = self._write_limits(active, self._policy.limits(counters, dt_s))
+        self._retire(np.flatnonzero(fell_idle))
+        self._guarantee(dt_s)
+        return changed
+
+    def _counters(
+        self,
+        active: NDArray[np.int64],
+        is_new: NDArray[np.bool_],
+        before: ClassTable,
+        dropped: NDArray[np.int64],
+    ) -> FlowCounters:
+        now = self._last
+        return FlowCounters(
+            slot=active,
+            is_new=is_new,
+            sent_bytes=(now.sent_bytes - before.sent_bytes)[active],
+            sent_packets=(now.sent_packets - before.sent_packets)[active] & _COUNTER_MASK,
+            dropped_packets=dropped[active],
+            backlog_bytes=now.backlog_bytes[active],
+            backlog_packets=now.backlog_packets[active],
+            limit_bytes=self._limit[active],
+        )
+
+    def _write_limits(self, queues: NDArray[np.int64], wanted: NDArray[np.int64]) -> int:
+        wanted = np.clip(wanted, self._tree.min_limit_bytes, self._tree.max_limit_bytes)
+        different = wanted != self._limit[queues]
+        count = int(np.count_nonzero(different))
+        if count:
+            self._limits.write(queues[different], wanted[different])
+            self._limit[queues[different]] = wanted[different]
+        return count
+
+    def _retire(self, queues: NDArray[np.int64]) -> None:
+        """Make idle queues ready for a new flow: first limit, first guarantee, free in the map."""
+        if not len(queues):
+            return
+        start = np.full(len(queues), self._tree.limit_bytes, np.int64)
+        self._write_limits(queues, start)
+        self._set_shares(queues, ENTRY_SHARES)
+        if self._flow_map is not None:
+            self._flow_map.release(queues)
+
+    def _guarantee(self, dt_s: float) -> None:
+        in_use = np.flatnonzero(self._quiet_s < IDLE_S)
+        if len(in_use):
+            self._set_shares(in_use, self._shares.update(len(in_use), dt_s))
+
+    def _set_shares(self, queues: NDArray[np.int64], shares: int) -> None:
+        queues = queues[self._shares_of[queues] != shares]
+        if len(queues):
+            self._guarantees.write(queues, leaf_shape(self._tree, shares))
+            self._shares_of[queues] = shares
+
+
+def queue_context(tree: FairTree) -> QueueContext:
+    """Return what a policy is told about a tree."""
+    return QueueContext(
+        slots=tree.flows,
+        rate_bps=tree.link.rate_bps,
+        mtu_bytes=min(tree.link.quantum_bytes, 1514),
+        initial_limit_bytes=tree.limit_bytes,
+        min_limit_bytes=tree.min_limit_bytes,
+        max_limit_bytes=tree.max_limit_bytes,
+    )
+
+
+def leaf_shape(tree: FairTree, shares: int) -> ClassShape:
+    """Return the class of a queue when the guaranteed part is divided among `shares`."""
+    rate_bps = guaranteed_rate_bps(tree.link.rate_bps, shares)
+    return replace(tree.leaf, rate_bps=rate_bps, burst_bytes=burst_bytes(rate_bps, 1514))

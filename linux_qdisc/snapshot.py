@@ -1,0 +1,213 @@
+"""Remembers a foreign qdisc tree and puts it back, whatever its kind.
+
+What the kernel dumps of a qdisc, class or filter is, for almost every kind, what it accepts to make
+it again; so the raw attributes are kept and replayed. A root with handle 0 is the
+kernel's own default (noqueue, pfifo_fast, mq, net.core.default_qdisc): it comes back by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from linux_qdisc import wire
+from linux_qdisc.encode import LINKLAYER_ETHERNET
+from linux_qdisc.rtnetlink import NetlinkSocket
+from linux_qdisc.tree import ROOT_MAJOR
+from qos.errors import KernelError
+
+_KEPT = (wire.TCA_OPTIONS, wire.TCA_STAB)
+_TCA_HTB_PARMS, _TCA_TBF_PARMS = 1, 1
+_CREATE = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+
+
+@dataclass(frozen=True, slots=True)
+class TcObject:
+    """A qdisc, class or filter; `options` is base64 of its attributes but the kind."""
+
+    handle: int
+    parent: int
+    info: int
+    kind: str
+    options: str
+
+    @classmethod
+    def of(cls, found: wire.TcMessage) -> Self:
+        """Keep what is needed to make it again."""
+        parts = [wire.attr(key, bytes(found.attributes[key])) for key in _KEPT if key in found.attributes]
+        return cls(
+            found.handle,
+            found.parent,
+            found.info,
+            found.kind,
+            base64.b64encode(b"".join(parts)).decode(),
+        )
+
+    def body(self, ifindex: int) -> bytes:
+        """Return the request that makes it, without the header."""
+        options = _acceptable(self.kind, base64.b64decode(self.options))
+        head = wire.tcmsg(ifindex, self.handle, self.parent, self.info)
+        return head + wire.attr(wire.TCA_KIND, wire.text(self.kind)) + options
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """The egress tree of a device; parents come before children."""
+
+    root: TcObject
+    qdiscs: tuple[TcObject, ...]
+    classes: tuple[TcObject, ...]
+    filters: tuple[TcObject, ...]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the kernel puts this tree in place by itself."""
+        return self.root.handle == 0
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is a tree that `qos attach` made."""
+        return self.root.kind == "htb" and self.root.handle == ROOT_MAJOR << 16
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain document."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        rows = {
+            name: tuple(TcObject(**row) for row in document[name])
+            for name in ("qdiscs", "classes", "filters")
+        }
+        return cls(TcObject(**document["root"]), **rows)
+
+
+def snapshot(netlink: NetlinkSocket, ifindex: int) -> DeviceSnapshot:
+    """Read the egress tree of a device."""
+    found = _dump(netlink, wire.RTM_GETQDISC, ifindex)
+    root = next((row for row in found if row.parent == wire.TC_H_ROOT), None)
+    if root is None:
+        root = wire.TcMessage(ifindex, 0, wire.TC_H_ROOT, 0, "noqueue", {})
+    kept = TcObject.of(root)
+    if kept.handle == 0 or (kept.kind == "htb" and kept.handle == ROOT_MAJOR << 16):
+        return DeviceSnapshot(kept, (), (), ())
+    children = [row for row in found if row.parent not in (wire.TC_H_ROOT, wire.TC_H_INGRESS) and row.handle]
+    classes = _parents_first(_dump(netlink, wire.RTM_GETTCLASS, ifindex), root.handle)
+    parents = [root.handle, *(row.handle for row in children)]
+    filters = [row for parent in parents for row in _dump(netlink, wire.RTM_GETTFILTER, ifindex, parent)]
+    # A filter's own header (handle 0) and hash tables come with it when it is made.
+    return DeviceSnapshot(
+        kept,
+        tuple(TcObject.of(row) for row in _parents_first(children, root.handle)),
+        tuple(TcObject.of(row) for row in classes),
+        tuple(TcObject.of(row) for row in filters if row.handle),
+    )
+
+
+def restore(netlink: NetlinkSocket, ifindex: int, before: DeviceSnapshot) -> list[str]:
+    """Put a remembered tree back in the place of ours; return what could not be restored.
+
+    Raises
+    ------
+    KernelError
+        If our own tree cannot be removed.
+    """
+    remove_root(netlink, ifindex)
+    if before.is_default:
+        return []
+    failed: list[str] = []
+    replace = wire.NLM_F_CREATE | wire.NLM_F_REPLACE
+    _make(netlink, wire.RTM_NEWQDISC, replace, before.root, ifindex, failed)
+    if failed:
+        return failed
+    made = {before.root.handle >> 16}
+    pending = [*before.qdiscs]
+    classes = [*before.classes]
+    while True:
+        for row in [row for row in classes if row.handle >> 16 in made]:
+            classes.remove(row)
+            if row.kind in _KINDS_WITH_CLASSES:
+                _make(netlink, wire.RTM_NEWTCLASS, _CREATE, row, ifindex, failed)
+        ready = [row for row in pending if row.parent >> 16 in made]
+        if not ready:
+            break
+        for row in ready:
+            pending.remove(row)
+            _make(netlink, wire.RTM_NEWQDISC, replace, row, ifindex, failed)
+            made.add(row.handle >> 16)
+    for row in before.filters:
+        _make(netlink, wire.RTM_NEWTFILTER, _CREATE, row, ifindex, failed)
+    return failed
+
+
+_KINDS_WITH_CLASSES = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
+"""Kinds whose classes a user makes; the others (mq, prio, fq_codel, sfq) have theirs from birth."""
+
+
+def remove_root(netlink: NetlinkSocket, ifindex: int) -> None:
+    """Remove our root, if it is there; the kernel puts its default in its place."""
+    body = wire.tcmsg(ifindex, ROOT_MAJOR << 16, wire.TC_H_ROOT)
+    if snapshot(netlink, ifindex).is_ours:
+        netlink.request(wire.RTM_DELQDISC, 0, body, "tc qdisc del root")
+
+
+def _make(
+    netlink: NetlinkSocket, message: int, flags: int, row: TcObject, ifindex: int, failed: list[str]
+) -> None:
+    try:
+        netlink.request(message, flags, row.body(ifindex), f"restore {row.kind} {row.handle >> 16:x}:")
+    except KernelError as refusal:
+        failed.append(str(refusal))
+
+
+def _dump(netlink: NetlinkSocket, message: int, ifindex: int, parent: int = 0) -> list[wire.TcMessage]:
+    rows = [wire.TcMessage.parse(row) for row in netlink.dump(message, wire.tcmsg(ifindex, 0, parent))]
+    return [row for row in rows if row.ifindex == ifindex]
+
+
+def _parents_first(rows: list[wire.TcMessage], root: int) -> list[wire.TcMessage]:
+    ordered: list[wire.TcMessage] = []
+    known = {root, wire.TC_H_ROOT}
+    pending = list(rows)
+    while pending:
+        ready = [row for row in pending if row.parent in known or row.parent >> 16 << 16 in known]
+        if not ready:
+            return ordered + pending
+        for row in ready:
+            pending.remove(row)
+            known.add(row.handle)
+        ordered += ready
+    return ordered
+
+
+def _acceptable(kind: str, options: bytes) -> bytes:
+    """Name the link layer in rate specifications, so that the kernel asks for no rate table."""
+    if kind not in ("htb", "tbf"):
+        return options
+    parts = []
+    for key, payload in wire.attributes(options).items():
+        data = bytes(payload)
+        if key == wire.TCA_OPTIONS:
+            inner = wire.attributes(data)
+            parts.append(
+                wire.nested(
+                    key, *(wire.attr(k, _with_linklayer(kind, k, bytes(v))) for k, v in inner.items())
+                )
+            )
+        else:
+            parts.append(wire.attr(key, data))
+    return b"".join(parts)
+
+
+def _with_linklayer(kind: str, key: int, data: bytes) -> bytes:
+    if key != _TCA_HTB_PARMS or len(data) < 24:
+        return data
+    patched = bytearray(data)
+    for start in (0, 12):
+        if not patched[start + 1] & 0xF:
+            patched[start + 1] |= LINKLAYER_ETHERNET
+    if kind == "tbf" and not any(patched[20:24]):
+        patched[13] &= 0xF0
+    return bytes(patched)

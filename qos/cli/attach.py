@@ -1,0 +1,125 @@
+"""`qos attach`: put a fair queue on an interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import click
+
+from qos.cli.common import DURATION, RATE, CommandSettings, print_json, verb
+from qos.errors import BusyError, InputError, QosError
+
+START_TIMEOUT_S = 60.0
+
+
+@verb(short_help="Put a fair queue on an interface and control each flow's limit.")
+@click.argument("device", metavar="DEV")
+@click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
+@click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
+@click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
+@click.option("--policy", default="sawtooth", show_default=True, help="sawtooth or fixed:SIZE.")
+@click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
+@click.option("--overhead", type=int, help="Bytes that the link adds to an IP packet.")
+@click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
+@click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
+@click.option("--isolate", default="flow", show_default=True, help="flow, source-host or destination-host.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done; needs no root.")
+@click.option("--force", is_flag=True, help="Replace a foreign root qdisc (detach restores it).")
+@click.option("--foreground", is_flag=True, help="Stay in the foreground.")
+def command(
+    settings: CommandSettings, dry_run: bool, force: bool, foreground: bool, **wishes: object
+) -> None:
+    """Put a fair queue on DEV, or change the one that is there without losing a packet."""
+    from linux_qdisc import state
+    from linux_qdisc.device import device_facts
+    from linux_qdisc.operations import as_commands
+    from linux_qdisc.session import ask, plan_attach, require_net_admin
+    from linux_qdisc.settings import Framing, QueueSettings
+
+    framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
+    wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
+    operations, _before = plan_attach(wanted, force=force)
+    if dry_run:
+        commands = as_commands(operations)
+        if settings.as_json:
+            print_json({"schema": 1, "commands": commands})
+        else:
+            print("\n".join(commands))
+        return
+    require_net_admin()
+    key = state.Key.of(device_facts(wanted.device).ifindex)
+    if state.is_locked(key):
+        if foreground:
+            raise BusyError(f"{wanted.device} is controlled already; 'qos detach {wanted.device}' ends that")
+        answer = ask(key, {"do": "reload", "settings": wanted.to_json()})
+        if answer is None:
+            raise BusyError(f"the controller of {wanted.device} does not answer")
+        _raise_answer(answer)
+    elif foreground:
+        _control(wanted, force)
+    else:
+        _start_in_background(force)
+
+
+def _control(wanted: object, force: bool) -> None:
+    """Hold the interface in this process; tell a waiting parent how the start went."""
+    from linux_qdisc.session import Session
+    from linux_qdisc.settings import QueueSettings
+
+    if not isinstance(wanted, QueueSettings):
+        raise TypeError("settings expected")
+    channel = os.environ.pop("QOS_READY_FD", None)
+
+    def tell(answer: dict[str, object]) -> None:
+        if channel is not None:
+            os.write(int(channel), json.dumps(answer).encode())
+            os.close(int(channel))
+
+    try:
+        session = Session(wanted, force=force)
+    except QosError as error:
+        if channel is None:
+            raise
+        tell({"ok": False, "error": str(error), "exit_code": error.exit_code})
+        return
+    try:
+        session.run(lambda: tell({"ok": True}))
+    finally:
+        session.close()
+
+
+def _start_in_background(force: bool) -> None:
+    """Run this very command in the foreground of a process of its own, and wait until it stands."""
+    del force
+    reader, writer = os.pipe()
+    words = [sys.executable, "-m", "qos", *sys.argv[1:], "--foreground"]
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(writer,),
+        env=os.environ | {"QOS_READY_FD": str(writer)},
+        start_new_session=True,
+    ) as process:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            said = stream.read()
+        if said:
+            _raise_answer(json.loads(said))
+            os._exit(0)
+        process.wait()
+        raise InputError("the controller ended before it was ready; run it with --foreground to see why")
+
+
+def _raise_answer(answer: dict[str, object]) -> None:
+    if answer.get("ok"):
+        return
+
+    class RefusedError(QosError):
+        exit_code = int(str(answer.get("exit_code", 1)))
+
+    raise RefusedError(str(answer.get("error")))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
-from linux_qdisc import state
+from linux_qdisc import offloads, state
 from linux_qdisc.compile import compile_tree, ifb_name
 from linux_qdisc.controller import Controller
 from linux_qdisc.device import all_devices, device_facts
@@ -129,11 +129,15 @@ class Session:
             before = replace(before, root=replace(before.root, handle=0, kind="noqueue"))
             self._kernel.delete_root(self._device.name)
             self._kernel.delete_link(ifb_name(self._device))
-        state.write(self._key, self._attachment(before))
+        switched = held.offloads_before if adopted and held is not None else {}
+        state.write(self._key, self._attachment(before, switched))
         try:
+            switched = switch_offloads(self.settings, switched)
+            state.write(self._key, self._attachment(before, switched))
             self._kernel.apply(operations)
         except BaseException:
             if not adopted:
+                restore_offloads(switched)
                 self._roll_back(operations, before)
             raise
 
@@ -144,9 +148,9 @@ class Session:
             self._kernel.delete_link(ifb_name(self._device))
         state.forget(self._key)
 
-    def _attachment(self, before: DeviceSnapshot) -> state.Attachment:
+    def _attachment(self, before: DeviceSnapshot, switched: state.Switched) -> state.Attachment:
         pid = os.getpid()
-        return state.Attachment(self.settings, before.to_json(), {}, pid, state.start_time(pid) or 0)
+        return state.Attachment(self.settings, before.to_json(), switched, pid, state.start_time(pid) or 0)
 
     def _make_controllers(self) -> list[Controller]:
         return [
@@ -259,7 +263,8 @@ class Session:
             raise
         held = state.read(self._key)
         if held is not None and settings != self.settings:
-            state.write(self._key, replace(held, settings=settings))
+            switched = switch_offloads(settings, held.offloads_before)
+            state.write(self._key, replace(held, settings=settings, offloads_before=switched))
         policy_changed = settings.policy != self.settings.policy
         self.settings, self._tree = settings, wanted
         if operations or policy_changed:
@@ -318,8 +323,41 @@ def detach(name: str) -> list[str]:
             from linux_qdisc.operations import DeleteLink, DeleteRedirect
 
             kernel.apply([DeleteRedirect(name, INGRESS_PREFERENCE, False), DeleteLink(ifb_name(device))])
+    restore_offloads(held.offloads_before)
     state.forget(key)
     return problems
+
+
+def switch_offloads(settings: QueueSettings, switched: state.Switched) -> state.Switched:
+    """Switch what `settings` ask for; return all that is switched, as it was before.
+
+    What an earlier attach switched and is no longer asked for is switched back.
+    """
+    wanted = {(settings.device, feature) for feature in ("tso", "gso") if settings.offloads == "off"}
+    wanted |= {(name, "gro") for name in settings.gro_off}
+    restore_offloads(
+        {
+            name: {feature: on for feature, on in features.items() if (name, feature) not in wanted}
+            for name, features in switched.items()
+        }
+    )
+    result: state.Switched = {}
+    for name, feature in sorted(wanted):
+        known = switched.get(name, {})
+        before = known[feature] if feature in known else offloads.switch(name, feature, False)
+        result.setdefault(name, {})[feature] = before
+    return result
+
+
+def restore_offloads(switched: state.Switched) -> None:
+    """Switch offloads back; an interface that is gone is passed over."""
+    for name, features in switched.items():
+        for feature, on in features.items():
+            if on:
+                try:
+                    offloads.switch(name, feature, True)
+                except KernelError as error:
+                    log.warning("%s", error)
 
 
 def _stop_controller(key: state.Key) -> None:

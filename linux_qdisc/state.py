@@ -23,6 +23,8 @@ from linux_qdisc.settings import QueueSettings
 from qos.errors import BusyError, InputError, PrivilegeError, QosError
 
 SCHEMA = 1
+Switched = dict[str, dict[str, bool | None]]
+"""Interface -> offload -> whether it was on before we switched it; None where it has no say."""
 
 
 def directory() -> Path:
@@ -104,7 +106,7 @@ class Attachment:
 
     settings: QueueSettings
     before: dict[str, Any]
-    offloads_before: dict[str, dict[str, bool | None]]
+    offloads_before: Switched
     pid: int
     controller_started: int
 

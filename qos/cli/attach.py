@@ -22,6 +22,8 @@ START_TIMEOUT_S = 60.0
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
 @click.option("--policy", default="sawtooth", show_default=True, help="sawtooth or fixed:SIZE.")
 @click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
+@click.option("--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV.")
+@click.option("--gro-off", multiple=True, metavar="IF", help="Switch GRO of this interface off.")
 @click.option("--overhead", type=int, help="Bytes that the link adds to an IP packet.")
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
 @click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
@@ -39,6 +41,7 @@ def command(
     from linux_qdisc.session import ask, plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
 
+    wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations, _before = plan_attach(wanted, force=force)

@@ -20,6 +20,7 @@ from qos.errors import QosError
 VERBS: dict[str, str] = {
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",
     "status": "Show what is attached and what it does.",
 }

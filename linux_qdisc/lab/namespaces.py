@@ -81,8 +81,8 @@ def enter_user_namespace() -> None:
     uid, gid = os.getuid(), os.getgid()
     if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET):
         raise PrivilegeError(
-            "this needs root, or user namespaces, which this kernel does not allow you "
-            "(kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns); run it with sudo"
+            "this needs root, or user namespaces, which this kernel does not allow you; run it with sudo "
+            "(or see kernel.apparmor_restrict_unprivileged_userns)"
         )
     try:
         Path("/proc/self/setgroups").write_text("deny")

@@ -68,12 +68,9 @@ def _controls(flows: tuple[str, ...], *, strict: bool) -> tuple[str, ...]:
     available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     found: list[str] = []
     for flow in flows:
-        name, _, count = flow.partition(":")
-        if (
-            not (count or "1").isascii()
-            or not (count or "1").isdigit()
-            or not 1 <= int(count or 1) <= MAX_FLOWS
-        ):
+        name, colon, count = flow.partition(":")
+        count = count if colon else "1"
+        if not count.isascii() or not count.isdigit() or len(count) > 4 or not 1 <= int(count) <= MAX_FLOWS:
             raise ValueRefusedError(
                 f"--flow {flow!r}: the count must be from 1 to {MAX_FLOWS}, as in cubic:3"
             )
@@ -86,7 +83,7 @@ def _controls(flows: tuple[str, ...], *, strict: bool) -> tuple[str, ...]:
                 f"--flow {flow!r}: this kernel has no congestion control {name!r}, only "
                 f"{', '.join(sorted(available))}{hint}"
             )
-        found += [name] * int(count or 1)
+        found += [name] * int(count)
     if not 1 <= len(found) <= MAX_FLOWS:
         raise ValueRefusedError(f"--flow: {len(found)} flows; there must be from 1 to {MAX_FLOWS}")
     return tuple(found)
@@ -131,7 +128,7 @@ def _table(settings: CommandSettings, outcomes: list[Outcome]) -> None:
     if not outcomes:
         raise InputError("nothing was measured")
     table = Table(box=None, pad_edge=False)
-    table.add_column("queue")
+    table.add_column("queue", no_wrap=True)
     for title in ("throughput", "utilisation", "Jain", "delay mean", "delay p99", "drops"):
         table.add_column(title, justify="right")
     for outcome in outcomes:

@@ -4,7 +4,7 @@ A loss-driven sender fills its queue, loses a packet, backs off, and fills it ag
 never falls below between two losses is wasted delay; a queue that runs empty wastes the link. So
 each flow's smallest backlog over a window that spans several polls is driven to a small margin:
 above it, the limit falls by a part of the excess; where the queue ran empty after losses, it
-rises. A flow that neither fills its queue nor loses packets is left alone. This is the buffer rule
+rises. A new flow starts with 25 ms of its fair share. One that neither fills its queue nor loses packets is left alone. This is the buffer rule
 of Appenzeller, Keslassy and McKeown, "Sizing router buffers" (SIGCOMM 2004), section 3, found by
 feedback instead of from the RTT.
 """
@@ -19,8 +19,11 @@ WINDOW_S = 0.5
 """A window ends after this time and a loss; the sawtooth of a flow in its own queue is about this long."""
 LONGEST_WINDOW_S = 4.0
 MARGIN_FRAMES = 1
-SHRINK_GAIN = 0.5
+SHRINK_GAIN = 0.7
 GROW_FACTOR = 1.25
+START_S = 0.025
+"""A new flow may queue this much of its fair share of the link, and at least `START_FRAMES`."""
+START_FRAMES = 10
 FLOOR_FRAMES = 5
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681, three duplicates)."""
 
@@ -36,6 +39,7 @@ class Sawtooth:
 
     def __init__(self, context: QueueContext) -> None:
         self._frame = context.mtu_bytes
+        self._start_bytes = context.rate_bps * START_S / 8
         self._low = max(context.min_limit_bytes, FLOOR_FRAMES * context.mtu_bytes)
         self._high = max(context.max_limit_bytes, self._low)
         self._smallest = np.zeros(context.slots, np.int64)
@@ -54,6 +58,9 @@ class Sawtooth:
         elapsed, drops = self._elapsed_s[slot], self._drops[slot]
         ends = ((elapsed >= WINDOW_S) & (drops > 0)) | (elapsed >= LONGEST_WINDOW_S)
         limit = counters.limit_bytes.copy()
+        if counters.is_new.any():
+            share = max(int(self._start_bytes / len(slot)), START_FRAMES * self._frame, self._low)
+            limit[counters.is_new] = np.minimum(limit[counters.is_new], share)
         if ends.any():
             limit[ends] = self._decide(slot[ends], limit[ends])
             self._restart(slot[ends])

@@ -3,10 +3,10 @@
 A loss-driven sender fills its queue, loses a packet, backs off, and fills it again. What its queue
 never falls below between two losses is wasted delay; a queue that runs empty wastes the link. So
 each flow's smallest backlog over a window that spans several polls is driven to a small margin:
-above it, the limit falls by a part of the excess; where the queue ran empty after losses, it
-rises. A new flow starts with 25 ms of its fair share. One that neither fills its queue nor loses packets is left alone. This is the buffer rule
-of Appenzeller, Keslassy and McKeown, "Sizing router buffers" (SIGCOMM 2004), section 3, found by
-feedback instead of from the RTT.
+above it, the limit falls by a part of the excess; where the queue ran empty after losses, it rises.
+A new flow starts with 25 ms of its fair share. One that neither fills its queue nor loses packets
+is left alone. This is the buffer rule of Appenzeller, Keslassy and McKeown, "Sizing router buffers"
+(SIGCOMM 2004), section 3, found by feedback instead of from the RTT.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ GROW_FACTOR = 1.25
 START_S = 0.025
 """A new flow may queue this much of its fair share of the link, and at least `START_FRAMES`."""
 START_FRAMES = 10
+START_PHASE_S = 0.5
+"""Flows often come in groups: the share follows the number of flows for this long."""
 FLOOR_FRAMES = 5
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681, three duplicates)."""
 
@@ -46,6 +48,7 @@ class Sawtooth:
         self._largest = np.zeros(context.slots, np.int64)
         self._elapsed_s = np.zeros(context.slots)
         self._drops = np.zeros(context.slots, np.int64)
+        self._age_s = np.zeros(context.slots)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; most stay as they are."""
@@ -58,9 +61,12 @@ class Sawtooth:
         elapsed, drops = self._elapsed_s[slot], self._drops[slot]
         ends = ((elapsed >= WINDOW_S) & (drops > 0)) | (elapsed >= LONGEST_WINDOW_S)
         limit = counters.limit_bytes.copy()
-        if counters.is_new.any():
+        self._age_s[slot[counters.is_new]] = 0.0
+        self._age_s[slot] += dt_s
+        young = self._age_s[slot] <= START_PHASE_S
+        if young.any():
             share = max(int(self._start_bytes / len(slot)), START_FRAMES * self._frame, self._low)
-            limit[counters.is_new] = np.minimum(limit[counters.is_new], share)
+            limit[young] = np.minimum(limit[young], share)
         if ends.any():
             limit[ends] = self._decide(slot[ends], limit[ends])
             self._restart(slot[ends])

@@ -20,12 +20,14 @@ WINDOW_S = 0.5
 LONGEST_WINDOW_S = 4.0
 MARGIN_FRAMES = 1
 SHRINK_GAIN = 0.7
-GROW_FACTOR = 1.25
+GROW_FACTOR = 1.2
 START_S = 0.025
 """A new flow may queue this much of its fair share of the link, and at least `START_FRAMES`."""
 START_FRAMES = 10
 START_PHASE_S = 0.5
 """Flows often come in groups: the share follows the number of flows for this long."""
+EMPTY_SHARE = 0.05
+"""A queue found empty at more than this share of the polls between losses is too short."""
 FLOOR_FRAMES = 5
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681, three duplicates)."""
 
@@ -48,6 +50,7 @@ class Sawtooth:
         self._largest = np.zeros(context.slots, np.int64)
         self._elapsed_s = np.zeros(context.slots)
         self._drops = np.zeros(context.slots, np.int64)
+        self._empty_s = np.zeros(context.slots)
         self._age_s = np.zeros(context.slots)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
@@ -57,6 +60,7 @@ class Sawtooth:
         self._smallest[slot] = np.minimum(self._smallest[slot], counters.backlog_bytes)
         self._largest[slot] = np.maximum(self._largest[slot], counters.backlog_bytes)
         self._elapsed_s[slot] += dt_s
+        self._empty_s[slot] += dt_s * (counters.backlog_bytes == 0)
         self._drops[slot] += counters.dropped_packets
         elapsed, drops = self._elapsed_s[slot], self._drops[slot]
         ends = ((elapsed >= WINDOW_S) & (drops > 0)) | (elapsed >= LONGEST_WINDOW_S)
@@ -78,7 +82,8 @@ class Sawtooth:
         excess = np.maximum(smallest - margin, 0)
         shrunk = limit - (SHRINK_GAIN * excess).astype(np.int64)
         grown = (GROW_FACTOR * limit).astype(np.int64) + self._frame
-        ran_empty = (smallest == 0) & (drops > 0) & (largest > 0)
+        empty_share = self._empty_s[slot] / self._elapsed_s[slot]
+        ran_empty = (empty_share > EMPTY_SHARE) & (drops > 0) & (largest > 0)
         changed = np.where(ran_empty, grown, np.where(excess > 0, shrunk, limit))
         return np.where(changed == limit, limit, np.clip(changed, self._low, self._high))
 
@@ -86,4 +91,5 @@ class Sawtooth:
         self._smallest[slot] = np.iinfo(np.int64).max
         self._largest[slot] = 0
         self._elapsed_s[slot] = 0.0
+        self._empty_s[slot] = 0.0
         self._drops[slot] = 0

@@ -140,16 +140,19 @@ def dumps(topology: Topology, suffix: str) -> str:
     ValueRefusedError
         If the suffix is none of `SUFFIXES`.
     """
-    if suffix in (".graphml", ".gml"):
-        from topologies import gml_files, graphml_files
-        from topologies.raw_graph import from_topology
+    from topologies import gml_files, graphml_files, json_files, yaml_files
+    from topologies.document import describe
+    from topologies.raw_graph import from_topology
 
-        return (graphml_files if suffix == ".graphml" else gml_files).dump(from_topology(topology))
-    if suffix in SUFFIXES:
-        from topologies import json_files, yaml_files
-        from topologies.document import describe
-
-        return (json_files if suffix == ".json" else yaml_files).dump(describe(topology))
+    match suffix:
+        case ".graphml":
+            return graphml_files.dump(from_topology(topology))
+        case ".gml":
+            return gml_files.dump(from_topology(topology))
+        case ".json":
+            return json_files.dump(describe(topology))
+        case ".yaml" | ".yml":
+            return yaml_files.dump(describe(topology))
     raise ValueRefusedError(f"unknown suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}")
 
 
@@ -202,4 +205,14 @@ def _umask() -> int:
     return mask
 
 
-__all__ = ["SUFFIXES", "Loaded", "TopologyFileError", "dumps", "library_names", "load", "parse", "read", "save"]
+__all__ = [
+    "SUFFIXES",
+    "Loaded",
+    "TopologyFileError",
+    "dumps",
+    "library_names",
+    "load",
+    "parse",
+    "read",
+    "save",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def line(count: int, parts: Parts = WIRED) -> Topology:
     """
     _count("count", count, 2)
     ids = _ids(*range(count))
-    return parts.build("line", ids, [], zip(ids, ids[1:], strict=False))
+    return parts.build("line", ids, [], pairwise(ids))
 
 
 def ring(count: int, parts: Parts = WIRED) -> Topology:

@@ -41,7 +41,7 @@ def _records(text: str, source: str) -> _Record:
     def fail(problem: str) -> NoReturn:
         raise TopologyFileError(source, [f"line {line}: {problem}"])
 
-    for kind, word, line in _tokens(text, source):  # noqa: B007
+    for kind, word, line in _tokens(text, source):
         items += 1
         if items > MAX_ITEMS or len(stack) > MAX_DEPTH:
             raise TopologyFileError(source, [too_deep(line) if len(stack) > MAX_DEPTH else too_many(line)])

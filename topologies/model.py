@@ -251,8 +251,10 @@ def _index_links(links: Iterable[Link], nodes: Mapping[str, Node]) -> dict[str, 
     for link in ordered:
         for end in (link.source, link.target):
             if end not in nodes:
-                raise ValueRefusedError(f"link {link.id or f'{link.source}--{link.target}'!r} ends at "
-                                        f"node {end!r}, which does not exist")
+                raise ValueRefusedError(
+                    f"link {link.id or f'{link.source}--{link.target}'!r} ends at "
+                    f"node {end!r}, which does not exist"
+                )
         if link.id and link.id in taken:
             raise ValueRefusedError(f"link id {link.id!r} occurs twice")
         taken.add(link.id)

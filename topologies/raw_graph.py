@@ -150,10 +150,14 @@ def _foreign(graph: RawGraph, source: str) -> tuple[Topology, list[str]]:
         assumed += rate_bps is None
         delay_s = _distance_m(nodes[edge.source], nodes[edge.target]) / FIBRE_SPEED_M_PER_S
         links.append(WiredLink(edge.source, edge.target, rate_bps or DEFAULT_RATE_BPS, delay_s=delay_s))
-    name = _words(graph.attributes.get("Network") or graph.attributes.get("label") or graph.attributes.get("name"))
+    name = _words(
+        graph.attributes.get("Network") or graph.attributes.get("label") or graph.attributes.get("name")
+    )
     notes = []
     if assumed:
-        notes.append(f"{assumed} of {len(links)} links name no speed: {format_rate(DEFAULT_RATE_BPS)} assumed")
+        notes.append(
+            f"{assumed} of {len(links)} links name no speed: {format_rate(DEFAULT_RATE_BPS)} assumed"
+        )
     if loops:
         notes.append(f"{loops} edges from a node to itself left out")
     try:

@@ -42,9 +42,8 @@ for _tag, _pattern, _first in _CORE:
 
 
 def _judge_events(text: str, source: str) -> None:
-    depth = items = 0
-    for event in yaml.parse(text, Loader=_PARSER):
-        items += 1
+    depth = 0
+    for items, event in enumerate(yaml.parse(text, Loader=_PARSER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -156,7 +155,10 @@ def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
 class _Dumper(_DUMPER):  # type: ignore[misc]
     # What YAML 1.1 or 1.2 would read as something else than text is put in quotes.
     yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [*_DUMPER.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+        first: [
+            *_DUMPER.yaml_implicit_resolvers.get(first, []),
+            *_Loader.yaml_implicit_resolvers.get(first, []),
+        ]
         for first in {*_DUMPER.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
     }
 
@@ -173,5 +175,5 @@ def dump(document: dict[str, Any]) -> str:
             entries = (yaml.dump(one, Dumper=_Dumper, default_flow_style=True, **options) for one in value)
             parts.append(f"{key}:\n" + "".join(f"- {entry}" for entry in entries))
         else:
-            parts.append(yaml.dump({key: value}, Dumper=_Dumper, default_flow_style=None, **options))
+            parts.append(yaml.dump({key: value}, Dumper=_Dumper, default_flow_style=False, **options))
     return "".join(parts)

@@ -8,11 +8,12 @@ kernel's own default (noqueue, pfifo_fast, mq, net.core.default_qdisc): it comes
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from linux_qdisc import wire
-from linux_qdisc.encode import LINKLAYER_ETHERNET
+from linux_qdisc.encode import LINKLAYER_ETHERNET, TCA_HTB_INIT
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.tree import ROOT_MAJOR
 from qos.errors import KernelError
@@ -202,6 +203,10 @@ def _acceptable(kind: str, options: bytes) -> bytes:
 
 
 def _with_linklayer(kind: str, key: int, data: bytes) -> bytes:
+    if kind == "htb" and key == TCA_HTB_INIT:
+        # The kernel says its full version (3.17) and wants to hear the major number alone.
+        version = int.from_bytes(data[:4], sys.byteorder)
+        return (version >> 16 or version).to_bytes(4, sys.byteorder) + data[4:]
     if key != _TCA_HTB_PARMS or len(data) < 24:
         return data
     patched = bytearray(data)

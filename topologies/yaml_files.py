@@ -41,17 +41,22 @@ for _tag, _pattern, _first in _CORE:
         )
 
 
+def _line(mark: yaml.error.Mark | None) -> int:
+    """Return the line of a mark, counted from 0; yaml gives none for a node made by hand."""
+    return mark.line if mark is not None else 0
+
+
 def _judge_events(text: str, source: str) -> None:
     depth = 0
     for items, event in enumerate(yaml.parse(text, Loader=_PARSER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise TopologyFileError(source, [too_deep(event.start_mark.line + 1)])
+                raise TopologyFileError(source, [too_deep(_line(event.start_mark) + 1)])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if items > MAX_ITEMS:
-            raise TopologyFileError(source, [too_many(event.start_mark.line + 1)])
+            raise TopologyFileError(source, [too_many(_line(event.start_mark) + 1)])
 
 
 class _Walk:
@@ -64,7 +69,7 @@ class _Walk:
         self._left = MAX_ITEMS
 
     def fail(self, node: yaml.Node, problem: str) -> TopologyFileError:
-        return TopologyFileError(self.source, [f"line {node.start_mark.line + 1}: {problem}"])
+        return TopologyFileError(self.source, [f"line {_line(node.start_mark) + 1}: {problem}"])
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
@@ -74,7 +79,7 @@ class _Walk:
             raise self.fail(node, "an anchor that contains an alias of itself")
         if len(self._open) > MAX_DEPTH:
             raise self.fail(node, f"aliases nest this more than {MAX_DEPTH} levels deep")
-        self.lines.setdefault(path, node.start_mark.line + 1)
+        self.lines.setdefault(path, _line(node.start_mark) + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         self._open.add(id(node))
@@ -103,7 +108,7 @@ class _Walk:
             if key in found:
                 raise self.fail(key_node, f"the key {key[:60]!r} occurs twice")
             # The line of a key, not of its value: where the eye looks for it.
-            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            self.lines[(*path, key)] = _line(key_node.start_mark) + 1
             found[key] = self.value(value_node, (*path, key))
         return {**merged, **found}
 

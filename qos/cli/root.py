@@ -22,6 +22,9 @@ VERBS: dict[str, str] = {
     "completion": "Print the shell completion script.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",
+    "topology": "List, show, check, convert and draw topologies.",
+    "doctor": "Say what this kernel and this user can do, and what is missing.",
+    "watch": "Show the busiest flows of an interface, live.",
     "status": "Show what is attached and what it does.",
 }
 

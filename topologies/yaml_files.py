@@ -41,7 +41,7 @@ for _tag, _pattern, _first in _CORE:
         )
 
 
-def _line(mark: yaml.error.Mark | None) -> int:
+def _line(mark: Any) -> int:
     """Return the line of a mark, counted from 0; yaml gives none for a node made by hand."""
     return mark.line if mark is not None else 0
 

@@ -20,7 +20,7 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[objec
     [
         (["demo", "--rate", "0"], 2, "rate"),
         (["demo", "--flow", "cubik"], 2, "cubic"),
-        (["demo", "--flow", "cubic:0"], 2, "COUNT"),
+        (["demo", "--flow", "cubic:0"], 2, "count"),
         (["demo", "--duration", "1s"], 2, "duration"),
         (["demo", "--plot", "/nosuch/x.png"], 2, "/nosuch"),
         (["doctor", "nosuch0"], 2, "nosuch0"),

@@ -41,17 +41,21 @@ for _tag, _pattern, _first in _CORE:
         )
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
+
+
 def _judge_events(text: str, source: str) -> None:
     depth = 0
     for items, event in enumerate(yaml.parse(text, Loader=_PARSER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise TopologyFileError(source, [too_deep(event.start_mark.line + 1)])
+                raise TopologyFileError(source, [too_deep(_line(event))])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if items > MAX_ITEMS:
-            raise TopologyFileError(source, [too_many(event.start_mark.line + 1)])
+            raise TopologyFileError(source, [too_many(_line(event))])
 
 
 class _Walk:

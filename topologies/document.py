@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from qos.errors import ValueRefusedError
-from qos.units import NANOSECONDS_PER_SECOND, format_duration, format_rate, parse_duration, parse_rate
+from qos.units import NANOSECONDS_PER_SECOND, format_duration, format_rate, parse_duration
+from topologies.checks import FieldError
 from topologies.guards import TopologyFileError
-from topologies.links import LINK_TYPES, FieldError, Link, LinkCapability
+from topologies.links import LINK_TYPES, Link, LinkCapability
 from topologies.model import Node, Topology
+from topologies.schema import ENTRIES, Document, NodeEntry
 
 SCHEMA = 1
 Path: TypeAlias = tuple[str | int, ...]
@@ -26,103 +28,6 @@ Lines: TypeAlias = Mapping[Path, int]
 # Model field -> key in a document: in documents the unit stands in the value ("100mbit", "5ms").
 KEYS = {"rate_bps": "rate", "reverse_rate_bps": "reverse_rate", "delay_s": "delay"}
 FIELDS = {key: field for field, key in KEYS.items()}
-
-
-def _name(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _prose(value: object) -> object:
-    return " ".join(value.split()) if isinstance(value, str) else value
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, str):
-        return parse_rate(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _delay(value: object) -> object:
-    return parse_duration(value) / NANOSECONDS_PER_SECOND if isinstance(value, str) else value
-
-
-Name = Annotated[str, BeforeValidator(_name)]
-Rate = Annotated[int, BeforeValidator(_rate)]
-Delay = Annotated[float, BeforeValidator(_delay)]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _NodeEntry(_Entry):
-    id: Name
-    kind: str = "host"
-    label: Name = ""
-    latitude: float | None = None
-    longitude: float | None = None
-    interfaces: list[str] = []
-    communication_qubits: int = 0
-    storage_qubits: int = 0
-
-
-class _LinkEntry(_Entry):
-    ends: Annotated[list[Name], Field(min_length=2, max_length=2)]
-    id: Name = ""
-
-
-class _PacketLinkEntry(_LinkEntry):
-    delay: Delay = 0.0
-    source_interface: str = ""
-    target_interface: str = ""
-
-
-class _WiredEntry(_PacketLinkEntry):
-    kind: Literal["wired"]
-    rate: Rate
-    reverse_rate: Rate | None = None
-    loss_probability: float = 0.0
-    length_m: float | None = None
-
-
-class _WirelessEntry(_PacketLinkEntry):
-    kind: Literal["wireless"]
-    bandwidth_hz: float
-    frequency_hz: float
-    snr_db: float | None = None
-    distance_m: float | None = None
-    tx_power_dbm: float | None = None
-    doppler_hz: float = 0.0
-    nakagami_m: float = 1.0
-
-
-class _CapabilityEntry(_Entry):
-    fidelity: float
-    rate_per_s: float
-
-
-class _QuantumEntry(_LinkEntry):
-    kind: Literal["quantum"]
-    length_m: float
-    attenuation_db_per_km: float = 0.2
-    capabilities: list[_CapabilityEntry] = []
-    table: str = ""
-
-
-class _Document(_Entry):
-    schema_: Literal[1] = Field(alias="schema")
-    name: Name = ""
-    description: Annotated[str, BeforeValidator(_prose)] = ""
-    nodes: list[dict[str, Any]]
-    links: list[dict[str, Any]] = []
-    demands: Any = None
-
-
-_ENTRIES: dict[str, type[_LinkEntry]] = {
-    "wired": _WiredEntry,
-    "wireless": _WirelessEntry,
-    "quantum": _QuantumEntry,
-}
 
 
 class _Judge:
@@ -173,7 +78,7 @@ _WORDS = {
 
 def _make_node(judge: _Judge, index: int, raw: Mapping[str, Any]) -> Node | None:
     path: Path = ("nodes", index)
-    values = judge.entry(path, _NodeEntry, raw)
+    values = judge.entry(path, NodeEntry, raw)
     if values is None:
         return None
     try:
@@ -186,10 +91,10 @@ def _make_node(judge: _Judge, index: int, raw: Mapping[str, Any]) -> Node | None
 def _make_link(judge: _Judge, index: int, raw: Mapping[str, Any]) -> Link | None:
     path: Path = ("links", index)
     kind = raw.get("kind")
-    if not isinstance(kind, str) or kind not in _ENTRIES:
-        judge.add((*path, "kind"), f"expected one of {', '.join(_ENTRIES)}, got {kind!r:.60}")
+    if not isinstance(kind, str) or kind not in ENTRIES:
+        judge.add((*path, "kind"), f"expected one of {', '.join(ENTRIES)}, got {kind!r:.60}")
         return None
-    values = judge.entry(path, _ENTRIES[kind], raw)
+    values = judge.entry(path, ENTRIES[kind], raw)
     if values is None:
         return None
     del values["kind"]
@@ -257,7 +162,7 @@ def build(raw: object, source: str, lines: Lines) -> tuple[Topology, object]:
         expected = "expected a mapping with the keys schema, nodes and links"
         raise TopologyFileError(source, [f"{expected}, got {type(raw).__name__}"])
     try:
-        document = _Document.model_validate(raw)
+        document = Document.model_validate(raw)
     except ValidationError as error:
         judge.add_validation((), error)
         raise TopologyFileError(source, judge.problems) from None

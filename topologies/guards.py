@@ -55,6 +55,8 @@ def read_text(path: Path) -> str:
                 problem = f"has {status.st_size} bytes; at most {MAX_BYTES} ({MAX_BYTES >> 20} MiB) are read"
                 raise TopologyFileError(source, [problem])
             data = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise TopologyFileError(source, ["expected a regular file"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise TopologyFileError(source, [f"cannot be read: {reason}"]) from None

@@ -10,20 +10,18 @@ from topologies.document import Path
 from topologies.guards import MAX_DEPTH, MAX_ITEMS, TopologyFileError, too_deep, too_many
 
 # Possessive: text with an unclosed quote is scanned once, not once per quote.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 
 
 def _judge_nesting(text: str, source: str) -> None:
-    depth = items = 0
-    for match in _TOKEN.finditer(text):
+    depth = 0
+    for tokens, match in enumerate(_TOKEN.finditer(text)):
         first = text[match.start()]
         if first in "[{":
             depth += 1
         elif first in "]}":
             depth -= 1
-        elif first == ",":
-            items += 1
-        if depth > MAX_DEPTH or items > MAX_ITEMS:
+        if depth > MAX_DEPTH or tokens > 4 * MAX_ITEMS:
             line = text.count("\n", 0, match.start()) + 1
             raise TopologyFileError(source, [too_deep(line) if depth > MAX_DEPTH else too_many(line)])
 

@@ -22,9 +22,10 @@ from typing import Any
 
 from qos.errors import ValueRefusedError
 from qos.units import format_rate
+from topologies.checks import MAX_TEXT
 from topologies.document import KEYS, Path, build, describe_item
 from topologies.guards import TopologyFileError
-from topologies.links import MAX_RATE_BPS, MAX_TEXT
+from topologies.links import MAX_RATE_BPS
 from topologies.model import Link, Node, Topology, WiredLink
 
 DEFAULT_RATE_BPS = 1_000_000_000

@@ -16,6 +16,7 @@ from topologies.guards import MAX_DEPTH, MAX_ITEMS, TopologyFileError, too_deep,
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+MAX_ALIASED = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
 _CORE = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -41,32 +42,32 @@ for _tag, _pattern, _first in _CORE:
         )
 
 
-def _line(mark: Any) -> int:
-    """Return the line of a mark, counted from 0; yaml gives none for a node made by hand."""
-    return mark.line if mark is not None else 0
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
-def _judge_events(text: str, source: str) -> None:
-    depth = 0
+def _judge_events(text: str, source: str) -> int:
+    depth = items = 0
     for items, event in enumerate(yaml.parse(text, Loader=_PARSER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise TopologyFileError(source, [too_deep(_line(event.start_mark) + 1)])
+                raise TopologyFileError(source, [too_deep(_line(event))])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if items > MAX_ITEMS:
-            raise TopologyFileError(source, [too_many(_line(event.start_mark) + 1)])
+            raise TopologyFileError(source, [too_many(_line(event))])
+    return items
 
 
 class _Walk:
     """Turns the node graph into data; aliases are followed within a budget and never in a circle."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, budget: int) -> None:
         self.source = source
         self.lines: dict[Path, int] = {}
         self._open: set[int] = set()
-        self._left = MAX_ITEMS
+        self._left = budget
 
     def fail(self, node: yaml.Node, problem: str) -> TopologyFileError:
         return TopologyFileError(self.source, [f"line {_line(node.start_mark) + 1}: {problem}"])
@@ -74,7 +75,7 @@ class _Walk:
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise self.fail(node, f"aliases make this more than {MAX_ITEMS} items")
+            raise self.fail(node, f"aliases repeat more than {MAX_ALIASED} items")
         if id(node) in self._open:
             raise self.fail(node, "an anchor that contains an alias of itself")
         if len(self._open) > MAX_DEPTH:
@@ -82,6 +83,8 @@ class _Walk:
         self.lines.setdefault(path, _line(node.start_mark) + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
+        if node.tag not in ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"):
+            raise self.fail(node, f"the tag {node.tag[:60]!r} is not allowed; expected plain data")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -141,11 +144,12 @@ def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
         duplicate key or a tag that is not plain data.
     """
     try:
-        _judge_events(text, source)
+        items = _judge_events(text, source)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark is not None else ""
+        # libyaml puts the end of the text on a line that is not there.
+        line = f"line {min(mark.line, text.count(chr(10))) + 1}: " if mark is not None else ""
         reason = " ".join(part for part in (error.context, error.problem) if part)
         raise TopologyFileError(source, [f"{line}expected YAML: {reason[:200]}"]) from None
     except (yaml.YAMLError, ValueError) as error:
@@ -153,7 +157,7 @@ def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
         raise TopologyFileError(source, [f"expected YAML: {reason}"]) from None
     if root is None:
         raise TopologyFileError(source, ["the file is empty; expected the keys schema, nodes and links"])
-    walk = _Walk(source)
+    walk = _Walk(source, items + MAX_ALIASED)
     return walk.value(root, ()), walk.lines
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,20 @@ from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, ma
 IDLE_S = 2.0
 """A queue that sent nothing and held nothing for so long is free; who uses it next is a new flow."""
 _COUNTER_MASK = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Aggregated figures of one device; counters since the tree was made."""
+
+    device: str
+    active_flows: int
+    sent_bytes: int
+    dropped_packets: int
+    backlog_bytes: int
+    backlog_largest_bytes: int
+    limit_mean_bytes: float
+    loop_s: float
 
 
 class Controller:
@@ -46,6 +61,7 @@ class Controller:
         self._guarantees = GuaranteeWriter(netlink, ifindex)
         self._shares = Shares()
         self.active_flows = 0
+        self._loop_s = 0.0
         self._start(tree, policy, flow_map)
 
     def _start(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
@@ -77,6 +93,7 @@ class Controller:
         KernelError
             If the tree or the device is gone.
         """
+        started = time.monotonic()
         now, before = self._reader.read(), self._last
         self._last = now
         sent = now.sent_bytes - before.sent_bytes
@@ -94,7 +111,23 @@ class Controller:
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
         self._retire(np.flatnonzero(fell_idle))
         self._guarantee(dt_s)
+        self._loop_s = time.monotonic() - started
         return changed
+
+    def summary(self, device: str) -> Summary:
+        """Return the figures of the latest poll."""
+        now = self._last
+        in_use = self._quiet_s < IDLE_S
+        return Summary(
+            device=device,
+            active_flows=self.active_flows,
+            sent_bytes=int(now.sent_bytes.sum()),
+            dropped_packets=int(now.dropped_packets.sum()),
+            backlog_bytes=int(now.backlog_bytes.sum()),
+            backlog_largest_bytes=int(now.backlog_bytes.max()),
+            limit_mean_bytes=float(self._limit[in_use].mean()) if in_use.any() else 0.0,
+            loop_s=self._loop_s,
+        )
 
     def _counters(
         self,

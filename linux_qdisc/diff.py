@@ -47,7 +47,9 @@ def difference(standing: QdiscTree | None, wanted: QdiscTree) -> list[Operation]
         operations += _tree_changes(old_ingress, wanted.ingress)
         if old_ingress is None:
             operations.append(
-                AddRedirect(wanted.egress.device, wanted.ingress.device, INGRESS_PREFERENCE, has_ingress=False)
+                AddRedirect(
+                    wanted.egress.device, wanted.ingress.device, INGRESS_PREFERENCE, has_ingress=False
+                )
             )
     elif old_ingress is not None:
         operations.append(DeleteRedirect(wanted.egress.device, INGRESS_PREFERENCE, keep_ingress=False))

@@ -46,7 +46,9 @@ class NetlinkSocket:
 
     def __init__(self) -> None:
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE
+            )
         except OSError as error:
             raise MissingPieceError(f"no rtnetlink in this kernel: {error.strerror}") from None
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):

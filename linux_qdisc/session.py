@@ -15,7 +15,7 @@ from types import FrameType
 
 from linux_qdisc import offloads, state
 from linux_qdisc.compile import compile_tree, ifb_name
-from linux_qdisc.controller import Controller
+from linux_qdisc.controller import Controller, Summary
 from linux_qdisc.device import all_devices, device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
@@ -174,6 +174,12 @@ class Session:
         control.listen(8)
         control.setblocking(False)
         return control
+
+    def summaries(self) -> list[Summary]:
+        """Return what each tree does now, for the metrics endpoint."""
+        trees = (self._tree.egress, self._tree.ingress)
+        names = [tree.device for tree in trees if tree is not None]
+        return [row.summary(name) for name, row in zip(names, self._controllers, strict=True)]
 
     def run(self, ready: Callable[[], None]) -> None:
         """Poll until told to stop; `ready` is called when the loop stands.

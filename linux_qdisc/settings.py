@@ -110,7 +110,9 @@ class QueueSettings:
                 f"--flows {self.flows}: it must be a power of two from 2 to {MAX_FLOWS}, such as 1024"
             )
         if not MIN_INTERVAL_NS <= self.interval_ns <= MAX_INTERVAL_NS:
-            raise ValueRefusedError(f"--interval {format_duration(self.interval_ns)}: it must be from 1ms to 10s")
+            raise ValueRefusedError(
+                f"--interval {format_duration(self.interval_ns)}: it must be from 1ms to 10s"
+            )
         check_policy(self.policy)
         _one_of("--offloads", self.offloads, OFFLOAD_CHOICES)
         _one_of("--isolate", self.isolate, ISOLATIONS)

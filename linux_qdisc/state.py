@@ -55,7 +55,9 @@ def ensure_directory() -> Path:
             f"state directory {path}: {error.strerror}; run as root or set QOS_STATE_DIR"
         ) from None
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
-        raise PrivilegeError(f"state directory {path} is not a directory of this user alone; set QOS_STATE_DIR")
+        raise PrivilegeError(
+            f"state directory {path} is not a directory of this user alone; set QOS_STATE_DIR"
+        )
     return path
 
 

@@ -70,7 +70,7 @@ class _Walk:
         self._left = budget
 
     def fail(self, node: yaml.Node, problem: str) -> TopologyFileError:
-        return TopologyFileError(self.source, [f"line {_line(node.start_mark) + 1}: {problem}"])
+        return TopologyFileError(self.source, [f"line {node.start_mark.line + 1}: {problem}"])
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
@@ -80,7 +80,7 @@ class _Walk:
             raise self.fail(node, "an anchor that contains an alias of itself")
         if len(self._open) > MAX_DEPTH:
             raise self.fail(node, f"aliases nest this more than {MAX_DEPTH} levels deep")
-        self.lines.setdefault(path, _line(node.start_mark) + 1)
+        self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if node.tag not in ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"):
@@ -111,7 +111,7 @@ class _Walk:
             if key in found:
                 raise self.fail(key_node, f"the key {key[:60]!r} occurs twice")
             # The line of a key, not of its value: where the eye looks for it.
-            self.lines[(*path, key)] = _line(key_node.start_mark) + 1
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
             found[key] = self.value(value_node, (*path, key))
         return {**merged, **found}
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -15,8 +16,30 @@ from qos.errors import BusyError, InputError, QosError
 START_TIMEOUT_S = 60.0
 
 
+def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Make what the host file says the defaults of the other flags."""
+    del parameter
+    if value is None:
+        return
+    from linux_qdisc.hostfile import read_host_file
+
+    names = {"rate": "rate_bps", "ingress": "ingress_rate_bps", "interval": "interval_ns"}
+    found = read_host_file(Path(value))
+    ctx.default_map = {names.get(key, key): given for key, given in found.items()}
+
+
 @verb(short_help="Put a fair queue on an interface and control each flow's limit.")
 @click.argument("device", metavar="DEV")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(),
+    envvar="QOS_CONFIG",
+    is_eager=True,
+    expose_value=False,
+    callback=_take_config,
+    help="Read flags from a host file; flags on the line win.",
+)
 @click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
@@ -28,6 +51,7 @@ START_TIMEOUT_S = 60.0
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
 @click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
 @click.option("--isolate", default="flow", show_default=True, help="flow, source-host or destination-host.")
+@click.option("--metrics", metavar="ADDR:PORT", help="Serve Prometheus metrics; :PORT is loopback.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; needs no root.")
 @click.option("--force", is_flag=True, help="Replace a foreign root qdisc (detach restores it).")
 @click.option("--foreground", is_flag=True, help="Stay in the foreground.")
@@ -69,7 +93,7 @@ def command(
 
 def _control(wanted: object, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
-    from linux_qdisc.session import Session
+    from linux_qdisc.session import Session, detach
     from linux_qdisc.settings import QueueSettings
 
     if not isinstance(wanted, QueueSettings):
@@ -81,8 +105,18 @@ def _control(wanted: object, force: bool) -> None:
             os.write(int(channel), json.dumps(answer).encode())
             os.close(int(channel))
 
+    stop_metrics = None
     try:
         session = Session(wanted, force=force)
+        if wanted.metrics is not None:
+            from linux_qdisc.metrics import serve
+
+            try:
+                stop_metrics = serve(wanted.metrics, session.summaries)
+            except QosError:
+                session.close()
+                detach(wanted.device)
+                raise
     except QosError as error:
         if channel is None:
             raise
@@ -91,6 +125,8 @@ def _control(wanted: object, force: bool) -> None:
     try:
         session.run(lambda: tell({"ok": True}))
     finally:
+        if stop_metrics is not None:
+            stop_metrics()
         session.close()
 
 

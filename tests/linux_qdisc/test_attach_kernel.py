@@ -270,3 +270,36 @@ def test_without_cap_net_admin_nothing_changes_and_the_exit_code_is_5(lab: Lab) 
     done = lab.run(*words, "attach", "v0", "--rate", "1mbit")
     assert (done.returncode, "CAP_NET_ADMIN" in done.stderr) == (5, True)
     assert "noqueue" in lab.tc("qdisc", "show", "dev", "v0")
+
+
+def test_a_host_file_gives_the_flags_and_the_line_wins(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "v0.yaml"
+    path.write_text("rate: 10mbit\nflows: 16\npolicy: fixed:80kb\n")
+    lab.qos("attach", "v0", "--config", str(path), "--rate", "20mbit")
+    assert "ceil 20Mbit" in lab.tc("class", "show", "dev", "v0")
+    assert lab.tc("class", "show", "dev", "v0").count("leaf") == 17
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"rate: [", "YAML"),
+        (b"rat: 1mbit", "unknown key"),
+        (b"\xff\x00", "YAML"),
+        (b"- 1", "keys and values"),
+        (b"gro_off: v0", "list"),
+        (b"rate: {a: 1}", "one value"),
+    ],
+)
+def test_a_malformed_host_file_is_refused(lab: Lab, tmp_path: Path, text: bytes, said: str) -> None:
+    path = tmp_path / "v0.yaml"
+    path.write_bytes(text)
+    message = lab.qos("attach", "v0", "--config", str(path), code=1)
+    assert str(path) in message
+    assert said in message
+
+
+def test_metrics_are_served_on_loopback(lab: Lab) -> None:
+    lab.qos("attach", "v0", "--rate", "10mbit", "--flows", "16", "--metrics", ":9420")
+    script = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9420').read().decode())"
+    assert 'qos_backlog_bytes{device="v0"}' in lab.run(sys.executable, "-c", script).stdout

@@ -17,7 +17,9 @@ from topologies.model import NODE_KINDS, LinkCapability, Node, QuantumLink, Topo
 DATA = Path(__file__).parent / "data"
 
 texts = st.text(max_size=12).filter(lambda text: text.isprintable() and text == text.strip())
-awkward = st.sampled_from(["no", "0", "010", "1e5", "null", "~", "<<", "1_0", "a: b", "# x", '"', "&amp;", "é", "[", "ü\u4e2d"])
+awkward = st.sampled_from(
+    ["no", "0", "010", "1e5", "null", "~", "<<", "1_0", "a: b", "# x", '"', "&amp;", "é", "[", "ü\u4e2d"]
+)
 names = (texts | awkward).filter(bool)
 positive = st.floats(1e-300, 1e300)
 rates = st.integers(1, 10**15)
@@ -53,9 +55,13 @@ def links(draw: st.DrawFn, ids: list[str]) -> WiredLink | WirelessLink | Quantum
     if kind == "x":
         power = draw(st.none() | st.floats(-300, 300))
         snr = draw(st.floats(-300, 300))
-        return WirelessLink(a, b, draw(positive), draw(positive), "", snr, draw(optional), power, delay_s=draw(delays))
+        return WirelessLink(
+            a, b, draw(positive), draw(positive), "", snr, draw(optional), power, delay_s=draw(delays)
+        )
     points = st.builds(LinkCapability, st.floats(0.01, 1), positive)
-    return QuantumLink(a, b, draw(positive), capabilities=tuple(draw(st.lists(points, max_size=2))), table=draw(texts))
+    return QuantumLink(
+        a, b, draw(positive), capabilities=tuple(draw(st.lists(points, max_size=2))), table=draw(texts)
+    )
 
 
 @st.composite
@@ -63,7 +69,9 @@ def topologies(draw: st.DrawFn) -> Topology:
     ids = draw(st.lists(names, max_size=4, unique=True))
     made = [draw(nodes(name)) for name in ids]
     joined = draw(st.lists(links(ids), max_size=4)) if len(ids) > 1 else []
-    return Topology(made, joined, name=draw(texts | awkward), description=draw(texts).replace("  ", " ").strip())
+    return Topology(
+        made, joined, name=draw(texts | awkward), description=draw(texts).replace("  ", " ").strip()
+    )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -129,17 +137,26 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("schema: 2\nnodes: []", "line 1, schema: expected 1 (the version of this schema), got 2"),
         ("nodes: []", "schema: this key is required"),
         ("schema: 1\nnodes: []\nextra: 1", "line 3, extra: unknown key"),
-        ("schema: 1\nnodes:\n- {id: a}\n- {id: a}", "line 4, nodes[1].id: node 'a' is there already as nodes[0]"),
+        (
+            "schema: 1\nnodes:\n- {id: a}\n- {id: a}",
+            "line 4, nodes[1].id: node 'a' is there already as nodes[0]",
+        ),
         ("schema: 1\nnodes: [7]", "line 2, nodes[0]: expected a mapping"),
         ("schema: 1\nnodes: [{id: true}]", "nodes[0].id: expected text (put it in quotes), got True"),
-        ("schema: 1\nnodes: [{id: a, latitude: .nan, longitude: 1}]", "nodes[0].latitude: expected a finite number"),
+        (
+            "schema: 1\nnodes: [{id: a, latitude: .nan, longitude: 1}]",
+            "nodes[0].latitude: expected a finite number",
+        ),
         (wrap("kind: wired, rate: 5 parsecs"), "line 4, links[0].rate: rate '5 parsecs'"),
         (wrap("kind: wired, rate: -5"), "links[0].rate: expected a whole number from 1"),
         (wrap("kind: wired, rate: .inf"), "links[0].rate: expected a whole number"),
         (wrap("kind: wired"), "links[0].rate: this key is required"),
         (wrap("kind: wired, rate: 1, delay: 5"), ""),
         (wrap("kind: wired, rate: 1, delay: '5'"), "links[0].delay: duration '5' has no unit"),
-        (wrap("kind: wired, rate: 1, loss_probability: 2"), "line 4, links[0].loss_probability: expected a finite"),
+        (
+            wrap("kind: wired, rate: 1, loss_probability: 2"),
+            "line 4, links[0].loss_probability: expected a finite",
+        ),
         (wrap("kind: wired, rate: 1, colour: red"), "links[0].colour: unknown key"),
         (wrap("kind: magic"), "links[0].kind: expected one of wired, wireless, quantum, got 'magic'"),
         (wrap("kind: wireless, bandwidth_hz: 1, frequency_hz: 1"), "links[0].snr_db: expected given where"),
@@ -147,9 +164,18 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
             wrap("kind: quantum, length_m: 1, capabilities: [{fidelity: 2, rate_per_s: 1}]"),
             "links[0].capabilities[0].fidelity: expected a finite number more than 0 and at most 1, got 2",
         ),
-        ("schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a, z], rate: 1}]", "there is no node 'z'"),
-        ("schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a, a], rate: 1}]", "links[0].ends: expected another"),
-        ("schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a], rate: 1}]", "expected a list of two node ids"),
+        (
+            "schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a, z], rate: 1}]",
+            "there is no node 'z'",
+        ),
+        (
+            "schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a, a], rate: 1}]",
+            "links[0].ends: expected another",
+        ),
+        (
+            "schema: 1\nnodes: [{id: a}]\nlinks: [{kind: wired, ends: [a], rate: 1}]",
+            "expected a list of two node ids",
+        ),
         ("a: &a [*a]", "an anchor that contains an alias of itself"),
         ("a: *b", "undefined alias"),
         (BOMB, "aliases repeat more than"),
@@ -173,7 +199,9 @@ def test_bad_yaml_is_refused_with_line_key_and_expectation(text: str, expected: 
 
 
 def test_all_problems_are_listed_at_once():
-    text = "schema: 1\nnodes:\n- {id: a, kind: toaster}\n- {}\nlinks:\n- {kind: wired, ends: [a, b], rate: x}\n"
+    text = (
+        "schema: 1\nnodes:\n- {id: a, kind: toaster}\n- {}\nlinks:\n- {kind: wired, ends: [a, b], rate: x}\n"
+    )
     with pytest.raises(TopologyFileError) as refused:
         parse(text, ".yaml", "x")
     assert [problem.split(":")[0] for problem in refused.value.problems] == [
@@ -227,7 +255,9 @@ def graphml(body: str, keys: str = "") -> str:
             "n: expected a value of type int, got 'x'",
         ),
         (
-            graphml("<data key='k'>9</data><node id='a'/>", "<key id='k' attr.name='qos_schema' attr.type='int'/>"),
+            graphml(
+                "<data key='k'>9</data><node id='a'/>", "<key id='k' attr.name='qos_schema' attr.type='int'/>"
+            ),
             "schema: expected 1",
         ),
         ("<graphml>" + "<a>" * 10_000, "nested more than 32"),
@@ -255,7 +285,10 @@ def test_bad_graphml_is_refused(text: str, expected: str):
         ("graph [ x ] ]", "expected a value after 'x'"),
         ("a [ " * 100_000, "nested more than 32"),
         ("x " + "9" * 5000, "more than 400 digits"),
-        ('graph [ qos_schema 1 node [ id 0 label "a" ] node [ id 0 label "b" ] ]', "the node id 0 occurs twice"),
+        (
+            'graph [ qos_schema 1 node [ id 0 label "a" ] node [ id 0 label "b" ] ]',
+            "the node id 0 occurs twice",
+        ),
         ('graph [ qos_schema 1 node [ id 0 label "a" oops 1 ] ]', "line 1, nodes[0].oops: unknown key"),
     ],
 )
@@ -270,7 +303,11 @@ def test_topology_zoo_files_load_with_all_their_oddities(name: str):
     loaded = read(DATA / name)
     topology = loaded.topology
     assert topology.name == "Odd & Old"
-    assert [(node.id, node.label) for node in topology.nodes.values()] == [("0", "Town"), ("1", "Town"), ("2", "None")]
+    assert [(node.id, node.label) for node in topology.nodes.values()] == [
+        ("0", "Town"),
+        ("1", "Town"),
+        ("2", "None"),
+    ]
     assert [node.latitude for node in topology.nodes.values()] == [52.0, 52.0, None]
     rates_bps = [link.rate_bps for link in topology.links.values() if isinstance(link, WiredLink)]
     assert rates_bps == [2_500_000_000, 155_000_000, 1_000_000_000]

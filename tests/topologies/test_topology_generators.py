@@ -38,7 +38,9 @@ def test_the_fat_tree_gives_every_switch_its_number_of_ports():
 
 def test_the_dumbbell_has_one_bottleneck():
     topology = generators.dumbbell(2, bottleneck_bps=5_000_000, bottleneck_delay_s=0.01)
-    slow = [link for link in topology.links.values() if isinstance(link, WiredLink) and link.rate_bps == 5_000_000]
+    slow = [
+        link for link in topology.links.values() if isinstance(link, WiredLink) and link.rate_bps == 5_000_000
+    ]
     assert [(link.id, link.delay_s) for link in slow] == [("left--right", 0.01)]
 
 

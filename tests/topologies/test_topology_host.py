@@ -47,7 +47,12 @@ def test_the_host_can_be_written_in_every_format(suffix: str):
 
 
 def test_the_gateway_of_a_default_route_stands_behind_its_interface():
-    interfaces = (interface("lo"), interface("eth0", rate_bps=10**10), interface("eth1"), interface("wlan0", wireless=True))
+    interfaces = (
+        interface("lo"),
+        interface("eth0", rate_bps=10**10),
+        interface("eth1"),
+        interface("wlan0", wireless=True),
+    )
     routes = (Route("default", "192.0.2.1", "eth0", 0), Route("default", "fe80::1", "eth0", 1024))
     view = _view(interfaces, routes)
     links = {name: (link.target, link.rate_bps) for name, link in view.topology.links.items()}  # type: ignore[union-attr]

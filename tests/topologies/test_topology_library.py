@@ -76,7 +76,9 @@ def test_the_campus_has_all_three_kinds_of_link():
     assert all(node.latitude is not None for node in campus.nodes.values())
 
 
-@pytest.mark.parametrize(("name", "hint"), [("surfnte", "did you mean surfnet"), ("zzzz", "there is campus, ")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("surfnte", "did you mean surfnet"), ("zzzz", "there is campus, ")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest_names(name: str, hint: str):
     with pytest.raises(InputError, match=hint):
         load(name)

@@ -87,7 +87,7 @@ def test_any_text_gives_a_topology_or_the_one_error(text: str, suffix: str):
     try:
         parse(text, suffix, "x")
     except TopologyFileError as error:
-        assert str(error).startswith("x: ")
+        assert str(error).startswith("x: ")  # noqa: PT017
 
 
 def test_every_field_has_its_unit_spelled_in_yaml():

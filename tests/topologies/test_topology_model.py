@@ -37,7 +37,7 @@ def test_a_topology_cannot_be_changed_from_outside():
         del topology.name
     with pytest.raises(TypeError):
         topology.nodes["c"] = Node("c")  # type: ignore[index]
-    with pytest.raises(nx.NetworkXError, match="[Ff]rozen"):
+    with pytest.raises(nx.NetworkXError, match="[Ff]rozen"):  # noqa: RUF043
         topology.graph.add_node("c")
     with pytest.raises(FrozenInstanceError):
         topology.nodes["a"].kind = "router"  # type: ignore[misc]

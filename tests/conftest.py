@@ -41,3 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def installed_environment() -> dict[str, str]:
     """The environment for a child process that shall import the very package under test."""
     return os.environ | {"PYTHONPATH": str(Path(qos.__file__).parents[1])}
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Reference data that is not part of the project: `../shared/data` beside the checkout."""
+    place = Path(os.environ.get("QOS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip(f"no reference data at {place} (QOS_SHARED_DATA names another place)")
+    return place

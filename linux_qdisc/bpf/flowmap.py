@@ -120,6 +120,9 @@ class FlowMap:
         return cls(flows, prog_fd, found[syscalls.LRU_HASH][0], found[syscalls.QUEUE][0], last_seen_fd)
 
     def _mark_free(self, queues: NDArray[np.int64]) -> None:
+        with mmap.mmap(self._last_seen_fd, self._times_bytes()) as times:
+            for queue in queues.tolist():
+                struct.pack_into("=Q", times, 8 * queue, 0)
         for queue in queues.tolist():
             try:
                 syscalls.map_update(self._free_fd, b"", struct.pack("=I", queue))
@@ -142,11 +145,15 @@ class FlowMap:
     def release(self, queues: NDArray[np.int64]) -> None:
         """Forget the flows of idle queues and mark the queues free again.
 
+        A queue that this map has not given out is free already and is passed over: marked twice,
+        it would go to two flows. Its packets came through the classifier before this one.
+
         Parameters
         ----------
         queues
-            Distinct queue numbers that were given out; no message is sent where it is empty.
+            Distinct queue numbers; no message is sent where it is empty.
         """
+        queues = queues[self.last_seen_ns()[queues] != 0]
         if not len(queues):
             return
         raw_keys, values = self._items()
@@ -164,10 +171,15 @@ class FlowMap:
         return found
 
     def last_seen_ns(self) -> NDArray[np.uint64]:
-        """Return the time of each queue's last packet (CLOCK_MONOTONIC, ns), shape ``(flows,)``."""
-        size = -(-self.flows * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
-        with mmap.mmap(self._last_seen_fd, size, prot=mmap.PROT_READ) as view:
+        """Return the time of each queue's last packet (CLOCK_MONOTONIC, ns), shape ``(flows,)``.
+
+        It is 0 where the queue has not been given out since it was free.
+        """
+        with mmap.mmap(self._last_seen_fd, self._times_bytes(), prot=mmap.PROT_READ) as view:
             return np.frombuffer(view.read(self.flows * 8), np.uint64)
+
+    def _times_bytes(self) -> int:
+        return -(-self.flows * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
     def close(self) -> None:
         """Close the descriptors; a filter that uses the program keeps it and the maps alive."""

@@ -40,7 +40,8 @@ def _bpf(command: int, attribute: bytearray, what: str) -> int:
     result: int = _libc.syscall(number, command, buffer, _ATTRIBUTE_BYTES)
     if result < 0:
         code = ctypes.get_errno()
-        if code in (errno.EPERM, errno.EACCES):
+        # EACCES at loading is the verifier's answer to a wrong program, not to a wrong user.
+        if code == errno.EPERM or (code == errno.EACCES and command != _PROG_LOAD):
             raise PrivilegeError(f"{what} needs CAP_BPF and CAP_NET_ADMIN in the first user namespace")
         if code == errno.ENOSYS:
             raise MissingPieceError("this kernel has no bpf(2)")

@@ -99,7 +99,7 @@ class ClassReader:
             while offset < len(data):
                 length, answer, answer_flags, answer_seq, _ = wire.HEADER.unpack_from(data, offset)
                 if answer == wire.NLMSG_DONE and answer_seq == seq:
-                    return intact
+                    return intact and not answer_flags & wire.NLM_F_DUMP_INTR
                 if answer == wire.NLMSG_ERROR and answer_seq == seq:
                     code, detail = parse_answer(answer_flags, data[offset + wire.HEADER.size :])
                     raise KernelError("tc class show", code, detail)
@@ -113,8 +113,9 @@ class ClassReader:
         """Read the messages of equal length at the head of `data`; return the bytes read."""
         count = len(data) // length
         lengths = np.ndarray((count,), np.uint32, data, strides=(length,))
-        kinds = np.ndarray((count,), np.uint16, data, offset=4, strides=(length,))
-        same = (lengths == length) & (kinds == wire.RTM_NEWTCLASS)
+        # Kind and flags in one word: a message that says "interrupted" ends the run and is looked at.
+        kinds = np.ndarray((count,), np.uint32, data, offset=4, strides=(length,))
+        same = (lengths == length) & (kinds == kinds[0])
         if not same.all():
             count = int(np.argmin(same))
         layout = self._layouts.get(length)

@@ -18,6 +18,8 @@ from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, ma
 
 IDLE_S = 2.0
 """A queue that sent nothing and held nothing for so long is free; who uses it next is a new flow."""
+TAKE_OVER_S = 0.2
+"""A queue that was in use before this loop began and stays silent for so long is free."""
 _COUNTER_MASK = 2**32 - 1
 
 
@@ -72,8 +74,12 @@ class Controller:
         self._reader = ClassReader(self._netlink, self._ifindex, tree.flows)
         self._last = self._reader.read()
         self._limit = read_limits(self._netlink, self._ifindex, tree.flows)
-        self._quiet_s = np.full(tree.flows, IDLE_S)
-        self._shares_of = np.full(tree.flows, ENTRY_SHARES, np.int64)
+        # What an earlier loop left behind: limits, guarantees and flows in the map that nobody else
+        # will retire. Guarantees of such queues are unknown (0), so the next one is written.
+        used = (self._last.sent_packets != 0) | (self._last.backlog_bytes != 0)
+        self._quiet_s = np.where(used, IDLE_S - TAKE_OVER_S, IDLE_S)
+        self._unseen = np.ones(tree.flows, np.bool_)
+        self._shares_of = np.where(used, 0, ENTRY_SHARES)
 
     def reload(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
         """Go on with a tree that was changed in place."""
@@ -107,7 +113,9 @@ class Controller:
         self.active_flows = len(active)
         changed = 0
         if len(active):
-            counters = self._counters(active, was_idle[active], before, dropped)
+            is_new = was_idle[active] | self._unseen[active]
+            self._unseen[active] = False
+            counters = self._counters(active, is_new, before, dropped)
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
         self._retire(np.flatnonzero(fell_idle))
         self._guarantee(dt_s)
@@ -117,7 +125,7 @@ class Controller:
     def summary(self, device: str) -> Summary:
         """Return the figures of the latest poll."""
         now = self._last
-        in_use = self._quiet_s < IDLE_S
+        in_use = (self._quiet_s < IDLE_S) & ~self._unseen
         return Summary(
             device=device,
             active_flows=self.active_flows,
@@ -168,7 +176,7 @@ class Controller:
             self._flow_map.release(queues)
 
     def _guarantee(self, dt_s: float) -> None:
-        in_use = np.flatnonzero(self._quiet_s < IDLE_S)
+        in_use = np.flatnonzero((self._quiet_s < IDLE_S) & ~self._unseen)
         if len(in_use):
             self._set_shares(in_use, self._shares.update(len(in_use), dt_s))
 

@@ -39,7 +39,7 @@ LONG_BURST_S = 0.001
 
 def ifb_name(device: DeviceFacts) -> str:
     """Name the ifb device that shapes the incoming traffic of `device`."""
-    return f"qosifb{device.ifindex}"
+    return f"qosifb{device.ifindex:x}"  # hexadecimal: any index fits the 15 letters of a name
 
 
 def burst_bytes(rate_bps: int, frame_bytes: int) -> int:
@@ -90,7 +90,9 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
     header = ETHERNET_HEADER_BYTES if has_ethernet_header(device) else 0
     frame = device.mtu_bytes + header
     keeps_gso = settings.offloads == "keep"
-    floor = super_packet_bytes(device) if keeps_gso else MIN_LIMIT_FRAMES * frame
+    floor = MIN_LIMIT_FRAMES * frame
+    if keeps_gso:
+        floor = max(floor, super_packet_bytes(device))
     # HTB serves each class at least one packet a round: the quantum must cover the largest one.
     quantum = max(floor if keeps_gso else frame, 1514)
     shaped_bps = _payload_rate_bps(rate_bps, settings.framing)
@@ -98,7 +100,7 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
     bucket = burst_bytes(shaped_bps, frame)
     entry_bps = guaranteed_rate_bps(shaped_bps, ENTRY_SHARES)
     ceiling = int(min(MAX_LIMIT_BYTES, max(rate_bps * MAX_LIMIT_DELAY_S / 8, 100 * frame, floor)))
-    start = int(max(rate_bps * INITIAL_DELAY_S / 8, MIN_INITIAL_FRAMES * frame, floor))
+    start = int(min(ceiling, max(rate_bps * INITIAL_DELAY_S / 8, MIN_INITIAL_FRAMES * frame, floor)))
     fixed = fixed_limit_bytes(settings.policy)
     return FairTree(
         device=name,

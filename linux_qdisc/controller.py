@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linux_qdisc.bpf.flowmap import FlowMap
-from linux_qdisc.compile import burst_bytes, guaranteed_rate_bps
+from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
 from linux_qdisc.guarantee import Shares
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
@@ -202,4 +202,5 @@ def queue_context(tree: FairTree) -> QueueContext:
 def leaf_shape(tree: FairTree, shares: int) -> ClassShape:
     """Return the class of a queue when the guaranteed part is divided among `shares`."""
     rate_bps = guaranteed_rate_bps(tree.link.rate_bps, shares)
-    return replace(tree.leaf, rate_bps=rate_bps, burst_bytes=burst_bytes(rate_bps, 1514))
+    burst = leaf_burst_bytes(tree.link.rate_bps, rate_bps, 1514)
+    return replace(tree.leaf, rate_bps=rate_bps, burst_bytes=burst)

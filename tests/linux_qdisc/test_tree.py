@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linux_qdisc.compile import (
+    LEAF_BURST_S,
     MAX_LIMIT_BYTES,
     burst_bytes,
     compile_tree,
@@ -99,7 +100,9 @@ def test_every_tree_is_one_that_the_kernel_can_hold(wish: QueueSettings, device:
         assert 0 < side.min_limit_bytes <= side.limit_bytes <= side.max_limit_bytes <= MAX_LIMIT_BYTES
         frame = device.mtu_bytes + 14
         assert side.leaf.quantum_bytes >= frame
-        assert min(side.link.burst_bytes, side.leaf.burst_bytes, side.leaf.cburst_bytes) >= 2 * frame
+        assert min(side.link.burst_bytes, side.leaf.cburst_bytes) >= 2 * frame
+        assert side.leaf.burst_bytes > 0
+        assert side.leaf.burst_bytes * ENTRY_SHARES * 8 <= max(side.link.rate_bps * LEAF_BURST_S, 512)
         if wish.offloads == "keep":
             assert side.min_limit_bytes >= device.gso_max_bytes
         for shape in (side.link, side.leaf):

@@ -33,11 +33,13 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
     Works as root, or without root where the kernel allows user namespaces. Everything it makes is
     gone afterwards.
     """
-    scenario = _scenario(wishes)
+    controls = _checked_controls(wishes)
     plot = None if wishes["no_plot"] else Path(wishes["plot"])
     if plot is not None and not plot.parent.is_dir():
         raise ValueRefusedError(f"--plot {plot}: there is no directory {plot.parent}")
+    # Before numpy comes in with a thread for each processor: unshare(2) refuses threads a user namespace.
     _become_root()
+    scenario = _scenario(wishes, controls)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes = _measure(settings, scenario)
     if settings.as_json:
@@ -52,15 +54,19 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
             print(f"picture: {plot}")
 
 
-def _scenario(wishes: dict[str, Any]) -> Scenario:
+def _checked_controls(wishes: dict[str, Any]) -> tuple[str, ...]:
+    """Refuse bad times and flows; return the congestion control of each flow."""
+    if not 2 <= wishes["duration_ns"] / 1e9 <= 600:
+        raise ValueRefusedError("--duration must be from 2s to 600s a row")
+    if wishes["rtt_ns"] / 1e9 > 2:
+        raise ValueRefusedError("--rtt must be at most 2s")
+    return _controls(wishes["flows"] or DEFAULT_FLOWS, strict=bool(wishes["flows"]))
+
+
+def _scenario(wishes: dict[str, Any], controls: tuple[str, ...]) -> Scenario:
     from linux_qdisc.lab.compare import Scenario
 
     duration_s, rtt_s = wishes["duration_ns"] / 1e9, wishes["rtt_ns"] / 1e9
-    if not 2 <= duration_s <= 600:
-        raise ValueRefusedError("--duration must be from 2s to 600s a row")
-    if rtt_s > 2:
-        raise ValueRefusedError("--rtt must be at most 2s")
-    controls = _controls(wishes["flows"] or DEFAULT_FLOWS, strict=bool(wishes["flows"]))
     return Scenario(wishes["rate_bps"], rtt_s, controls, duration_s, WARM_UP_FRACTION * duration_s)
 
 

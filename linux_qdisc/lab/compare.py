@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -279,18 +280,41 @@ def _module(name: str, *words: str) -> list[str]:
 
 
 @contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Deliver Ctrl-C and SIGTERM at the end of the block: inside, a process would be started and lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        held: signal.signal(held, lambda number, _frame: came.append(number))
+        for held in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for held, handler in before.items():
+            signal.signal(held, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def running(
     namespace: Namespace, words: Sequence[str], greeting: str | None = None, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program in a namespace, wait for its greeting, and end it at the end."""
-    process = namespace.start(words, stdout=subprocess.PIPE, env=env, start_new_session=True)
-    output: IO[bytes] | None = process.stdout
+    process: subprocess.Popen[bytes] | None = None
+    output: IO[bytes] | None = None
     try:
+        with _interrupts_held_back():
+            process = namespace.start(words, stdout=subprocess.PIPE, env=env, start_new_session=True)
+        output = process.stdout
         if greeting is not None and output is not None and output.readline().strip() != greeting.encode():
             raise InputError(f"'{' '.join(words[1:4])}' did not start in the {namespace.label}'s namespace")
         yield process
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.terminate()
             try:
                 process.wait(timeout=5)

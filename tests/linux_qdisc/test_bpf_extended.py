@@ -109,7 +109,7 @@ def check_partition(packets: list[Packet], classify: Classifier, isolate: str) -
     assert len(set(named.values())) == len(named)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(packets=st.lists(frames, min_size=2, max_size=20), isolate=st.sampled_from(ISOLATIONS))
 def test_two_packets_share_a_queue_if_and_only_if_they_are_of_one_flow(
     wide: dict[tuple[str, str], Classifier], packets: list[Packet], isolate: str
@@ -380,5 +380,5 @@ class Assignment(RuleBasedStateMachine):
         self.classify.map.close()
 
 
-Assignment.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+Assignment.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestAssignment = Assignment.TestCase

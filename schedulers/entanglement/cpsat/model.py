@@ -1,0 +1,179 @@
+"""The constraint model: one optional interval for each stay of each instance on each machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from schedulers.entanglement.cpsat.conflicts import Machine
+from schedulers.entanglement.cpsat.greedy import Starts
+from schedulers.entanglement.tasks import PeriodicTask
+
+Windows = Sequence[Sequence[int]]
+"""For each task, for each period, a mask of the starts that are allowed, counted from the release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What is to be placed.
+
+    Attributes
+    ----------
+    tasks, machines
+        The tasks, and what they compete for (indices refer to `tasks`).
+    hyperperiod_slots
+        A multiple of every period.
+    kept
+        Indices of tasks that must be admitted.
+    same_offset
+        Indices of tasks that must start with the same offset in every period (no jitter).
+    windows
+        Starts left free by what is not part of the model; None allows all.
+    """
+
+    tasks: Sequence[PeriodicTask]
+    machines: Sequence[Machine]
+    hyperperiod_slots: int
+    kept: frozenset[int] = frozenset()
+    same_offset: frozenset[int] = frozenset()
+    windows: Windows | None = None
+
+    def instances(self, index: int) -> int:
+        """How many instances of a task there are in a hyperperiod."""
+        return self.hyperperiod_slots // self.tasks[index].period_slots
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the solver said.
+
+    Attributes
+    ----------
+    starts
+        The best found, None if nothing was.
+    value, bound
+        Its objective, and the proven bound; both None for a problem without a solution.
+    proven
+        The best is optimal, or there is no solution.
+    stopped
+        The solver ended before its time without a proof: the user interrupted it.
+    """
+
+    starts: Starts | None
+    value: int | None
+    bound: int | None
+    proven: bool
+    stopped: bool
+
+
+def _domain(mask: int) -> cp_model.Domain:
+    """Turn a mask of allowed values into a domain."""
+    runs: list[list[int]] = []
+    low = 0
+    while mask:
+        skip = (mask & -mask).bit_length() - 1
+        mask >>= skip
+        low += skip
+        length = (~mask & (mask + 1)).bit_length() - 1
+        runs.append([low, low + length - 1])
+        mask >>= length
+        low += length
+    return cp_model.Domain.from_intervals(runs)
+
+
+class PlacementModel:
+    """A `Placement` as variables and constraints; an objective is added by who makes it.
+
+    Attributes
+    ----------
+    model
+        The constraint model.
+    present
+        For each task whether it is admitted.
+    offsets
+        For each task and instance its start, counted from its release.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self.placement = placement
+        self.model = cp_model.CpModel()
+        self.present: list[cp_model.IntVar] = []
+        self.offsets: list[list[cp_model.IntVar]] = []
+        for index in range(len(placement.tasks)):
+            self._add_task(index)
+        for machine in placement.machines:
+            self._add_machine(machine)
+
+    def _add_task(self, index: int) -> None:
+        placement, model = self.placement, self.model
+        task, count = placement.tasks[index], placement.instances(index)
+        everywhere = (1 << (task.period_slots - task.exec_slots + 1)) - 1
+        masks = list(placement.windows[index]) if placement.windows is not None else [everywhere] * count
+        if index in placement.same_offset:
+            common = everywhere
+            for mask in masks:
+                common &= mask
+            masks = [common]
+        present = model.new_bool_var(f"present {index}")
+        if index in placement.kept:
+            model.add(present == 1)
+        if not all(masks):
+            model.add(present == 0)
+        offsets = [
+            model.new_int_var_from_domain(_domain(mask or everywhere), f"offset {index} {k}")
+            for k, mask in enumerate(masks)
+        ]
+        self.present.append(present)
+        self.offsets.append(offsets * count if index in placement.same_offset else offsets)
+
+    def _add_machine(self, machine: Machine) -> None:
+        placement, model = self.placement, self.model
+        stays = []
+        energy = []
+        for index, intervals in machine.intervals.items():
+            period = placement.tasks[index].period_slots
+            for k, offset in enumerate(self.offsets[index]):
+                for begin, end in intervals:
+                    start = offset + (k * period + begin)
+                    stays.append(
+                        model.new_optional_fixed_size_interval_var(start, end - begin, self.present[index], "")
+                    )
+            energy.append(machine.busy_slots(index) * placement.instances(index) * self.present[index])
+        model.add_no_overlap(stays)
+        model.add(sum(energy) <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
+
+    def hint(self, starts: Mapping[int, Sequence[int]]) -> None:
+        """Start the search from a schedule."""
+        hinted: set[int] = set()
+        for index, task in enumerate(self.placement.tasks):
+            self.model.add_hint(self.present[index], index in starts)
+            for k, start in enumerate(starts.get(index, ())):
+                variable = self.offsets[index][k]
+                if variable.index not in hinted:
+                    hinted.add(variable.index)
+                    self.model.add_hint(variable, start - k * task.period_slots)
+
+    def solve(self, time_limit_s: float, workers: int, seed: int) -> Answer:
+        """Run the solver; Ctrl-C makes it return what it has."""
+        solver = cp_model.CpSolver()
+        solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
+        solver.parameters.num_workers = workers
+        solver.parameters.random_seed = seed
+        status = solver.solve(self.model)
+        if status == cp_model.MODEL_INVALID:
+            raise RuntimeError(f"the constraint model is not valid: {self.model.validate()}")
+        proven = status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+        stopped = not proven and solver.wall_time < 0.9 * time_limit_s
+        if status == cp_model.INFEASIBLE:
+            return Answer(None, None, None, proven, stopped)
+        bound = round(solver.best_objective_bound)
+        if status == cp_model.UNKNOWN:
+            return Answer(None, None, bound, proven, stopped)
+        starts = {
+            index: tuple(k * task.period_slots + solver.value(x) for k, x in enumerate(self.offsets[index]))
+            for index, task in enumerate(self.placement.tasks)
+            if solver.value(self.present[index])
+        }
+        return Answer(starts, round(solver.objective_value), bound, proven, stopped)

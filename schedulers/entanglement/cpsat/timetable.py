@@ -1,0 +1,103 @@
+"""Which slots of every qubit are taken, as bit masks, and where in them a task still fits.
+
+A mask of one hyperperiod is one Python integer, so that "every start at which this interval is free" is
+a few shifts however long the interval is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from schedulers.entanglement.tasks import PeriodicTask
+
+
+class Timetable:
+    """The qubits of a network over one hyperperiod.
+
+    Parameters
+    ----------
+    hyperperiod_slots
+        Length of the table, a multiple of the period of every task placed in it.
+    """
+
+    def __init__(self, hyperperiod_slots: int) -> None:
+        self.hyperperiod_slots = hyperperiod_slots
+        self._busy: defaultdict[str, int] = defaultdict(int)
+
+    def copy(self) -> Timetable:
+        """Make an independent copy."""
+        other = Timetable(self.hyperperiod_slots)
+        other._busy.update(self._busy)
+        return other
+
+    def blocked_starts(self, task: PeriodicTask) -> int:
+        """Compute the mask of the start slots at which the task would meet what is placed."""
+        blocked = 0
+        for qubit, intervals in task.occupancy.items():
+            busy = self._busy.get(qubit, 0)
+            if busy:
+                for begin, end in intervals:
+                    blocked |= _spread(busy, end - begin) >> (end - 1)
+        return blocked
+
+    def free_starts(self, task: PeriodicTask) -> list[int]:
+        """Compute for each period the mask of its free starts; bit 0 is the period's first slot."""
+        period = task.period_slots
+        window = (1 << (period - task.exec_slots + 1)) - 1
+        free = ~self.blocked_starts(task)
+        return [free >> release & window for release in range(0, self.hyperperiod_slots, period)]
+
+    def earliest_starts(self, task: PeriodicTask) -> tuple[int, ...] | None:
+        """Choose the earliest free start in every period, the same offset in each where there is one.
+
+        Returns
+        -------
+        tuple of int, or None
+            One start a period; None if some period has none free.
+        """
+        windows = self.free_starts(task)
+        if not all(windows):
+            return None
+        common = windows[0]
+        for window in windows:
+            common &= window
+        return tuple(
+            index * task.period_slots + _lowest(common or window) for index, window in enumerate(windows)
+        )
+
+    def place(self, task: PeriodicTask, starts: tuple[int, ...]) -> None:
+        """Take the task's slots; the caller has seen to it that they are free."""
+        for qubit, mask in self._masks(task, starts).items():
+            self._busy[qubit] |= mask
+
+    def remove(self, task: PeriodicTask, starts: tuple[int, ...]) -> None:
+        """Give a placed task's slots back."""
+        for qubit, mask in self._masks(task, starts).items():
+            self._busy[qubit] &= ~mask
+
+    @staticmethod
+    def _masks(task: PeriodicTask, starts: tuple[int, ...]) -> dict[str, int]:
+        masks = {}
+        for qubit, intervals in task.occupancy.items():
+            pattern = 0
+            for begin, end in intervals:
+                pattern |= ((1 << (end - begin)) - 1) << begin
+            total = 0
+            for start in starts:
+                total |= pattern << start
+            masks[qubit] = total
+        return masks
+
+
+def _spread(mask: int, length: int) -> int:
+    """Set, with every bit, the ``length - 1`` bits above it."""
+    done = 1
+    while done < length:
+        step = min(done, length - done)
+        mask |= mask << step
+        done += step
+    return mask
+
+
+def _lowest(mask: int) -> int:
+    return (mask & -mask).bit_length() - 1

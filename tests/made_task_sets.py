@@ -1,4 +1,4 @@
-"""Task sets made by hypothesis: small networks of qubits, operations that lock, periods that need not divide."""
+"""Task sets made by hypothesis: a few qubits, operations that lock, periods that need not divide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admission loop and the paper's list schedulers: against the recorded results, and against slow twins."""
+"""The admission loop and the list schedulers: against the recorded results, and against slow twins."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def slow_list(tasks: list[PeriodicTask], whole: bool) -> dict[int, list[int]] | 
         taken |= mine
         starts[task.task_id].append(fits[0])
         for other, time in open_releases().items():
-            shared = {q for q in tasks[other].occupancy} & set(task.occupancy)
+            shared = set(tasks[other].occupancy) & set(task.occupancy)
             if any(slot + 1 >= time for q, slot in mine if q in shared):
                 release(other)
     return starts
@@ -158,7 +158,7 @@ def test_waiting_for_an_urgent_instance_admits_what_working_on_loses(hasty: str,
     # Run at once, the long task ends at 20, after the latest start (18) of the short one's second instance.
     task_set = TaskSet(0.01, (plain(0, 10, 2), plain(1, 40, 4), plain(2, 40, 14)))
     assert admit(task_set, get_scheduler(hasty)).admitted == (0, 1)
-    assert admit(task_set, get_scheduler(patient)).starts == {0: (0, 10, 26, 30), 1: (2,), 2: (12,)}
+    assert admit(task_set, get_scheduler(patient)).admitted == (0, 1, 2)
 
 
 def test_tasks_on_other_qubits_run_at_the_same_time_except_on_one_processor() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from schedulers.entanglement.tasks import PeriodicTask, Schedule, TaskSet
 
@@ -89,7 +90,7 @@ def jain_index(shares: Sequence[float]) -> float:
 
 
 def _variance(values: Sequence[int]) -> float:
-    """Population variance (ddof 0) of whole numbers, exactly 0 where they are all equal."""
+    """Compute the population variance of whole numbers: exactly 0 where they are all equal."""
     if len(values) < 2:
         return 0.0
     count, total = len(values), sum(values)
@@ -106,7 +107,7 @@ def instance_ends(task: PeriodicTask, schedule: Schedule) -> list[int]:
 def _measure_task(task: PeriodicTask, schedule: Schedule, slot_s: float) -> TaskMetrics:
     period = task.period_slots
     offsets = [start - k * period for k, start in enumerate(schedule.starts[task.task_id])]
-    steps = [after - before for before, after in zip(offsets, offsets[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(offsets)]
     wrapped = [*steps, offsets[0] - offsets[-1]] if steps else steps
     responses = (end - k * period for k, end in enumerate(instance_ends(task, schedule)))
     return TaskMetrics(

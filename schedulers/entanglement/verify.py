@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from qos.errors import InputError
 from schedulers.entanglement.tasks import Interval, PeriodicTask, Schedule, Segment, TaskSet
@@ -83,7 +84,7 @@ def _judge_parts(task: PeriodicTask, parts: Sequence[Segment], budget_slots: int
         yield f"its parts add up to {sum(length for _, length in parts)}, not to {task.exec_slots} slots"
         return
     done = 0
-    for (start, length), (after, _) in zip(parts, parts[1:], strict=False):
+    for (start, length), (after, _) in pairwise(parts):
         done += length
         if after < start + length:
             yield "its parts overlap"

@@ -13,8 +13,11 @@ period has little room to move, and what therefore cannot run beside it.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +54,21 @@ class Question:
     hyperperiod_slots: int
 
 
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Keep what the MIP solver writes to the process's stdout, whatever its options say, off the user's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(nowhere)
+        os.close(kept)
+
+
 class _Rows:
     """A sparse matrix with limits, written row by row."""
 
@@ -80,13 +98,14 @@ class _Rows:
         whole = np.zeros(columns)
         whole[:count] = 1
         matrix = csr_array((self.value, (self.row, self.column)), shape=(len(self.low), columns))
-        answer = milp(
-            cost,
-            constraints=LinearConstraint(matrix, self.low, self.high),
-            integrality=whole,
-            bounds=Bounds(lower, upper),
-            options={"time_limit": time_limit_s, "mip_rel_gap": 0.0},
-        )
+        with _silent_stdout():
+            answer = milp(
+                cost,
+                constraints=LinearConstraint(matrix, self.low, self.high),
+                integrality=whole,
+                bounds=Bounds(lower, upper),
+                options={"time_limit": time_limit_s, "mip_rel_gap": 0.0},
+            )
         if answer.mip_dual_bound is None or not np.isfinite(answer.mip_dual_bound):
             return None
         return int(np.floor(-answer.mip_dual_bound + _TOLERANCE * max(1.0, abs(answer.mip_dual_bound))))
@@ -108,7 +127,8 @@ def knapsack_bound(question: Question, time_limit_s: float) -> int:
     rows = _Rows()
     for machine in question.machines:
         terms = {
-            index: float(machine.busy_slots(index)) * (question.hyperperiod_slots // question.tasks[index].period_slots)
+            index: float(machine.busy_slots(index))
+            * (question.hyperperiod_slots // question.tasks[index].period_slots)
             for index in machine.intervals
         }
         rows.add(terms, -np.inf, machine.span_slots(question.tasks, question.hyperperiod_slots))
@@ -132,7 +152,7 @@ def window_for(question: Question) -> int | None:
 
 
 def _start_columns(question: Question, window_slots: int) -> dict[tuple[int, int], int]:
-    """Number the start variables, one for each task and slot of the window where it can start."""
+    """Give a column to each task and slot of the window where it can start."""
     columns: dict[tuple[int, int], int] = {}
     for index, task in enumerate(question.tasks):
         period = task.period_slots
@@ -143,15 +163,15 @@ def _start_columns(question: Question, window_slots: int) -> dict[tuple[int, int
     return columns
 
 
-def _start_rows(rows: _Rows, question: Question, window_slots: int, columns: Mapping[tuple[int, int], int]) -> None:
+def _start_rows(
+    rows: _Rows, question: Question, window_slots: int, columns: Mapping[tuple[int, int], int]
+) -> None:
     for index, task in enumerate(question.tasks):
         period = task.period_slots
         length = period if window_slots % period == 0 else window_slots
         for begin in range(0, window_slots, length):
             terms = {
-                columns[index, slot]: 1.0
-                for slot in range(begin, begin + length)
-                if (index, slot) in columns
+                columns[index, slot]: 1.0 for slot in range(begin, begin + length) if (index, slot) in columns
             }
             terms[index] = -length / period
             rows.add(terms, 0.0, 0.0)

@@ -20,7 +20,10 @@ from schedulers.entanglement.tasks import Interval, PeriodicTask
 MAX_PAIRED_TASKS = 260
 """Above, pairs are not compared: the derived machines would cost more than they bring."""
 
-MAX_CLIQUE = 48
+MAX_CLIQUE = 160
+MAX_GROUPS = 16
+"""Derived machines, the most contended ones: each is one more constraint over all instances of its tasks."""
+
 _NO_CONFLICT = -(10**6)
 
 
@@ -87,7 +90,9 @@ def _range_around_zero(mask: int, low: int) -> Interval | None:
 
 
 def separations(tasks: Sequence[PeriodicTask]) -> NDArray[np.int64]:
-    """Compute ``w``: within the pair's main range of conflict, ``start(j) >= start(i) + w[i, j]`` or the reverse.
+    """Compute how far apart two tasks start that meet in the pair's main range of conflict.
+
+    Either ``start(j) >= start(i) + w[i, j]`` or ``start(i) >= start(j) + w[j, i]``.
 
     Returns
     -------
@@ -133,6 +138,14 @@ def _widest_intervals(
         bounds=limits,
         method="highs",
     )
+    if answer.x is None:  # some task would need a negative length: let it, and leave it out later
+        answer = linprog(
+            np.concatenate([weights, -weights]),
+            A_ub=upper.tocsr()[: n * n],
+            b_ub=separation.ravel(),
+            bounds=limits,
+            method="highs",
+        )
     corners = np.rint(answer.x).astype(np.int64)
     return corners[:n], corners[n:]
 
@@ -160,12 +173,13 @@ def _group_machines(tasks: Sequence[PeriodicTask]) -> list[Machine]:
     machines = []
     for number, group in enumerate(_groups(separation)):
         begin, end = _widest_intervals(separation[np.ix_(group, group)], rates[group] / rates[group].max())
-        held = {
-            index: ((int(a), int(b)),) for index, a, b in zip(group, begin, end, strict=True) if a < b
-        }
+        held = {index: ((int(a), int(b)),) for index, a, b in zip(group, begin, end, strict=True) if a < b}
         if len(held) > 1:
             machines.append(Machine(f"group {number}", held))
-    return machines
+    contended = sorted(
+        machines, key=lambda machine: -sum(machine.busy_slots(i) * rates[i] for i in machine.intervals)
+    )
+    return contended[:MAX_GROUPS]
 
 
 def _covers(machine: Machine, other: Machine) -> bool:

@@ -29,7 +29,9 @@ def parties(tasks: Sequence[PeriodicTask]) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def utility(tasks: Sequence[PeriodicTask], admitted: Sequence[int] | Starts, weights: Mapping[int, float]) -> float:
+def utility(
+    tasks: Sequence[PeriodicTask], admitted: Sequence[int] | Starts, weights: Mapping[int, float]
+) -> float:
     """Say what an admitted set is worth, 1 for each party that gets all it asked for and has weight 1."""
     chosen = set(admitted)
     total = 0.0
@@ -42,7 +44,9 @@ def utility(tasks: Sequence[PeriodicTask], admitted: Sequence[int] | Starts, wei
     return total
 
 
-def _party_weight(members: Sequence[int], tasks: Sequence[PeriodicTask], weights: Mapping[int, float]) -> float:
+def _party_weight(
+    members: Sequence[int], tasks: Sequence[PeriodicTask], weights: Mapping[int, float]
+) -> float:
     return sum(weights.get(tasks[i].task_id, 1.0) for i in members) / len(members)
 
 
@@ -59,9 +63,7 @@ def share_weights(
     return result
 
 
-def share_fairly(
-    placement: Placement, starts: Starts, options: Options, clock: Clock
-) -> Answer:
+def share_fairly(placement: Placement, starts: Starts, options: Options, clock: Clock) -> Answer:
     """Find the fairest admitted set, and a schedule of it.
 
     Parameters
@@ -74,9 +76,7 @@ def share_fairly(
         Weights by task id, workers and seed; the time to use.
     """
     tasks, horizon = placement.tasks, placement.hyperperiod_slots
-    model = PlacementModel(
-        Placement(tasks, machines(tasks), horizon, placement.kept, placement.same_offset)
-    )
+    model = PlacementModel(Placement(tasks, machines(tasks), horizon, placement.kept, placement.same_offset))
     cp = model.model
     terms = []
     for members in parties(tasks).values():

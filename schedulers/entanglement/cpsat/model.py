@@ -138,7 +138,9 @@ class PlacementModel:
                 for begin, end in intervals:
                     start = offset + (k * period + begin)
                     stays.append(
-                        model.new_optional_fixed_size_interval_var(start, end - begin, self.present[index], "")
+                        model.new_optional_fixed_size_interval_var(
+                            start, end - begin, self.present[index], ""
+                        )
                     )
             energy.append(machine.busy_slots(index) * placement.instances(index) * self.present[index])
         model.add_no_overlap(stays)

@@ -60,7 +60,12 @@ class OnlineScheduler:
     """
 
     def __init__(
-        self, hyperperiod_slots: int = 1, repair_s: float = REPAIR_S, *, same_offset: bool = False, seed: int = 0
+        self,
+        hyperperiod_slots: int = 1,
+        repair_s: float = REPAIR_S,
+        *,
+        same_offset: bool = False,
+        seed: int = 0,
     ) -> None:
         if hyperperiod_slots < 1:
             raise ValueRefusedError(f"hyperperiod {hyperperiod_slots}: expected 1 slot or more")

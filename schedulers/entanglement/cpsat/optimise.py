@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from qos.errors import InfeasibleError, ValueRefusedError
 from schedulers.entanglement.cpsat.bounds import Question, knapsack_bound
 from schedulers.entanglement.cpsat.conflicts import machines
-from schedulers.entanglement.cpsat.fairness import TIERS, SCALE, share_fairly, share_weights, utility
+from schedulers.entanglement.cpsat.fairness import SCALE, TIERS, share_fairly, share_weights, utility
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.makespan import last_end, shorten
 from schedulers.entanglement.cpsat.model import Placement
 from schedulers.entanglement.cpsat.online import OnlineScheduler
 from schedulers.entanglement.cpsat.outcome import Clock, Options, Outcome, Status
 from schedulers.entanglement.cpsat.smooth import smooth
-from schedulers.entanglement.cpsat.weighted import MAX_WHOLE_STAYS, Best, Contest, admit_best, first_schedule, stays
+from schedulers.entanglement.cpsat.weighted import (
+    MAX_WHOLE_STAYS,
+    Best,
+    Contest,
+    admit_best,
+    first_schedule,
+    stays,
+)
 from schedulers.entanglement.tasks import Schedule, TaskSet
 
 PAPER_SCHEDULERS = ("pts-np-edf", "rcpsp-np-fpr", "rcpsp-np-edf")
@@ -89,12 +96,15 @@ def _admit(case: _Case, clock: Clock, weights: Sequence[int], *, same_offset: bo
     contest = Contest(case.task_set.tasks, weights, case.kept, case.horizon, same_offset)
     best = admit_best(contest, case.given, case.options, clock)
     if best.starts is None:
-        what = "without jitter " if same_offset else ""
-        raise InfeasibleError(
-            f"no schedule {what}of all the demands to be kept was found in {clock.limit_s:g} s; "
-            "give more time, or another mode"
-        )
+        raise _nothing_found(clock)
     return best
+
+
+def _nothing_found(clock: Clock) -> InfeasibleError:
+    return InfeasibleError(
+        f"no schedule of all the demands to be kept was found in {clock.spent_s:.1f} s, and none was ruled "
+        "out; give more time, or another mode or objective"
+    )
 
 
 def _linear(case: _Case, clock: Clock) -> Outcome:
@@ -105,7 +115,7 @@ def _linear(case: _Case, clock: Clock) -> Outcome:
     best = _admit(case, clock, weights, same_offset=objective == "zero-jitter")
     starts = best.starts or {}
     value = sum(weights[index] for index in starts)
-    unit = 1.0 if objective == "count" else self_unit(case)
+    unit = 1.0 if objective == "count" else _unit(case)
     weighted = objective == "count" or bool(case.options.weights)
     throughput = case.throughput_bound(clock) if weighted else case.per_second(best.bound)
     return Outcome(
@@ -120,7 +130,7 @@ def _linear(case: _Case, clock: Clock) -> Outcome:
     )
 
 
-def self_unit(case: _Case) -> float:
+def _unit(case: _Case) -> float:
     """Give the ebit/s of one unit of the weights of `throughput`."""
     return case.per_second(1 / WEIGHT_UNITS if case.options.weights else 1)
 
@@ -139,7 +149,9 @@ def _selected(case: _Case, clock: Clock) -> tuple[Starts, Best | None]:
         )
         best = admit_best(only, case.given, case.options, clock)
         if best.starts is None:
-            raise InfeasibleError(f"no schedule of all the demands to be kept was found in {clock.limit_s:g} s")
+            raise InfeasibleError(
+                f"no schedule of all the demands to be kept was found in {clock.limit_s:g} s"
+            )
         return {index: best.starts[index] for index in sorted(case.kept)}, None
     half = Clock(SELECTION_SHARE * clock.left_s, case.options.progress)
     best = _admit(case, half, case.rates())
@@ -199,11 +211,13 @@ def _fair(case: _Case, clock: Clock) -> Outcome:
         status = "feasible" if best.searched else "heuristic"
     else:
         answer = share_fairly(Placement(tasks, (), case.horizon, case.kept), starts, case.options, clock)
-        if answer.starts is not None and utility(tasks, answer.starts, weights) >= utility(tasks, starts, weights):
+        if answer.starts is not None and utility(tasks, answer.starts, weights) >= utility(
+            tasks, starts, weights
+        ):
             starts = answer.starts
             status = "optimal" if answer.proven else "feasible"
         if answer.bound is not None:
-            bound = min(bound, answer.bound * len(TIERS) ** -1 / SCALE * len(TIERS) / sum(TIERS))
+            bound = min(bound, answer.bound / (SCALE * sum(TIERS)))
     value = utility(tasks, starts, weights)
     return Outcome(
         case.schedule(starts),
@@ -220,9 +234,7 @@ def _fair(case: _Case, clock: Clock) -> Outcome:
 def _online(case: _Case, clock: Clock) -> Outcome:
     """Let the demands arrive one by one."""
     objective = case.options.objective
-    online = OnlineScheduler(
-        case.horizon, same_offset=objective == "zero-jitter", seed=case.options.seed
-    )
+    online = OnlineScheduler(case.horizon, same_offset=objective == "zero-jitter", seed=case.options.seed)
     try:
         for task in case.task_set.tasks:
             clock.say("demand by demand")

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from ortools.sat.python import cp_model
 
 from schedulers.entanglement.cpsat.conflicts import Machine, machines
 from schedulers.entanglement.cpsat.greedy import Starts
@@ -47,7 +50,7 @@ class Smooth:
 
 def step_variance(task: PeriodicTask, starts: Sequence[int]) -> float:
     """Compute the paper's jitter of one task, in squared slots."""
-    steps = [b - a - task.period_slots for a, b in zip(starts, starts[1:], strict=False)]
+    steps = [b - a - task.period_slots for a, b in pairwise(starts)]
     count = len(steps)
     return (count * sum(d * d for d in steps) - sum(steps) ** 2) / count**2 if count > 1 else 0.0
 
@@ -56,9 +59,23 @@ def _worst(tasks: Sequence[PeriodicTask], starts: Starts) -> float:
     return max((step_variance(tasks[index], s) for index, s in starts.items()), default=0.0)
 
 
+def _square(cp: cp_model.CpModel, difference: cp_model.LinearExprT, room: int) -> cp_model.IntVar:
+    """Make a variable that is the square of an expression in ``[-room, room]``."""
+    value = cp.new_int_var(-room, room, "")
+    cp.add(value == difference)
+    square = cp.new_int_var(0, room * room, "")
+    cp.add_multiplication_equality(square, [value, value])
+    return square
+
+
 class _Smoother:
     def __init__(
-        self, tasks: Sequence[PeriodicTask], starts: Starts, hyperperiod_slots: int, options: Options, clock: Clock
+        self,
+        tasks: Sequence[PeriodicTask],
+        starts: Starts,
+        hyperperiod_slots: int,
+        options: Options,
+        clock: Clock,
     ) -> None:
         self.tasks, self.best, self.options, self.clock = tasks, starts, options, clock
         self.horizon = hyperperiod_slots
@@ -111,16 +128,9 @@ class _Smoother:
                 continue
             room = task.period_slots - task.exec_slots
 
-            def squared(difference: object, room: int = room) -> object:
-                value = cp.new_int_var(-room, room, "")
-                cp.add(value == difference)
-                square = cp.new_int_var(0, room * room, "")
-                cp.add_multiplication_equality(square, [value, value])
-                return square
-
-            squares = [squared(b - a) for a, b in zip(offsets, offsets[1:], strict=False)]
-            ends = squared(offsets[-1] - offsets[0])
-            cp.add(UNIT * (count * sum(squares) - ends) <= count * count * jitter)  # type: ignore[call-overload,operator]
+            squares = [_square(cp, b - a, room) for a, b in pairwise(offsets)]
+            ends = _square(cp, offsets[-1] - offsets[0], room)
+            cp.add(UNIT * (count * sum(squares) - ends) <= count * count * jitter)
         cp.minimize(jitter)
         return self._run(model, seconds)
 

@@ -97,12 +97,14 @@ def _with_same_offsets(contest: Contest, starts: Starts) -> Starts:
 
 
 def first_schedule(contest: Contest, given: Sequence[Starts]) -> Starts | None:
-    """Choose the best of the schedules given, each filled up, and of the greedy ones; None if none keeps all."""
+    """Choose the best of the schedules given, filled up, and the greedy ones; None if none keeps all."""
     horizon = contest.hyperperiod_slots
     found = [extend(contest.tasks, starts, horizon) for starts in given]
     if contest.kept:
         timetable = Timetable(horizon)
-        kept = fill(contest.tasks, sorted(contest.kept, key=lambda i: contest.tasks[i].period_slots), timetable)
+        kept = fill(
+            contest.tasks, sorted(contest.kept, key=lambda i: contest.tasks[i].period_slots), timetable
+        )
         found.append(extend(contest.tasks, kept, horizon))
     found.append(best_of_orders(contest.tasks, contest.weights, horizon))
     if contest.same_offset:
@@ -201,7 +203,7 @@ class _Search:
             (),
             self.contest.hyperperiod_slots,
             self.contest.kept,
-            same_offset=self.contest.same_offset,
+            same_offset=self.contest.fixed_offsets,
         )
         better = improve(placement, self.contest.weights, self.starts, self.bound, self.options, self.clock)
         self.searched = True

@@ -124,6 +124,23 @@ def pump_count(fresh: float, target: float) -> int | None:
 
 
 @lru_cache(maxsize=65536)
+def pumped_limit(fresh: float) -> float:
+    """Give the fidelity that pumping with pairs of fidelity `fresh` comes close to but does not pass.
+
+    Examples
+    --------
+    >>> pumped_limit(0.5), round(pumped_limit(0.8), 4)
+    (0.5, 0.8704)
+    """
+    if fresh <= USELESS_FIDELITY:
+        return fresh
+    now, better = fresh, distill(fresh, fresh)
+    while better > now:
+        now, better = better, distill(better, fresh)
+    return now
+
+
+@lru_cache(maxsize=65536)
 def fidelity_for_pumps(rounds: int, target: float) -> float | None:
     """Find a fidelity from which exactly `rounds` pumping rounds reach `target`.
 

@@ -8,9 +8,10 @@ it is held during the generation and the pair ends up in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 from schedulers.entanglement.operations_graph import PlannedOperation
 from schedulers.entanglement.tasks import Interval, Operation
@@ -262,7 +263,7 @@ def _shift_joints_early(placed: Sequence[_Placed]) -> None:
 
     def occupy(operation: _Placed) -> None:
         for qubit in operation.qubits:
-            busy.setdefault(qubit, []).append((operation.start, operation.end))
+            insort(busy.setdefault(qubit, []), (operation.start, operation.end))
 
     for operation in placed:
         if operation.planned.kind == "link":
@@ -273,9 +274,13 @@ def _shift_joints_early(placed: Sequence[_Placed]) -> None:
         parents = (placed[i] for i in operation.parents)
         ends = [parent.end for parent in parents if parent.shares(operation)]
         for qubit in operation.qubits:
-            before = [interval for interval in busy.get(qubit, ()) if interval[1] <= operation.start]
-            if before:
-                ends.append(max(before)[1])
+            intervals = busy.get(qubit, [])
+            # Intervals are disjoint: the last that begins before the start may reach over it.
+            last = bisect_left(intervals, (operation.start,)) - 1
+            while last >= 0 and intervals[last][1] > operation.start:
+                last -= 1
+            if last >= 0:
+                ends.append(intervals[last][1])
         operation.start = max(ends, default=0)
         occupy(operation)
 
@@ -314,7 +319,7 @@ def _is_sound(placed: Sequence[_Placed]) -> bool:
             if parent.shares(operation) and parent.end > operation.start:
                 return False
     for qubit, runs in _runs(placed).items():
-        for one, other in zip(runs, runs[1:], strict=False):
+        for one, other in pairwise(runs):
             if one.end > other.start or (qubit in one.kept and other.planned.kind == "link"):
                 return False
     return True
@@ -374,22 +379,3 @@ def _finish(placed: Sequence[_Placed]) -> MappedProtocol:
     )
     fidelities = tuple(operation.planned.fidelity for operation in placed)
     return MappedProtocol(operations, end, occupancy, idle, fidelities)
-
-
-def rename(mapped: MappedProtocol, name: Callable[[str], str]) -> MappedProtocol:
-    """Give the same protocol with its qubits renamed."""
-    operations = tuple(
-        Operation(
-            operation.name,
-            operation.kind,
-            operation.offset_slots,
-            operation.duration_slots,
-            tuple(map(name, operation.qubits)),
-            tuple(map(name, operation.locked_qubits)),
-            operation.parents,
-            operation.children,
-        )
-        for operation in mapped.operations
-    )
-    occupancy = {name(qubit): intervals for qubit, intervals in mapped.occupancy.items()}
-    return MappedProtocol(operations, mapped.exec_slots, occupancy, mapped.idle_slots, mapped.fidelities)

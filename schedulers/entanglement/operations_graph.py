@@ -36,6 +36,8 @@ class PlannedOperation:
         Indices of the operations whose pairs it uses: none for a link, otherwise two.
     fidelity
         Of the pair that it leaves.
+    rate_per_s
+        Of a link: its mean rate; otherwise 0.
     """
 
     name: str
@@ -45,6 +47,7 @@ class PlannedOperation:
     depth_s: float
     parents: tuple[int, ...]
     fidelity: float
+    rate_per_s: float = 0.0
 
 
 def slots_for(duration_s: float, slot_s: float) -> int:
@@ -92,6 +95,7 @@ def operation_graph(protocol: Step[Label], slot_s: float) -> tuple[PlannedOperat
                 step.depth_s,
                 parents,
                 step.fidelity,
+                step.rate_per_s if step.kind == "link" else 0.0,
             )
         )
     return tuple(operations)

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 from schedulers.entanglement.tasks import OperationKind
 
-Label = TypeVar("Label", int, str)
-Other = TypeVar("Other", int, str)
+Label = TypeVar("Label", bound=int | str)
+Other = TypeVar("Other", bound=int | str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ Two variants. ``paper`` follows the published code, also where it loses candidat
 no storage left for end-to-end pumping it forgets what it found without pumping, and it looks at
 few pivots. ``complete`` (the default) keeps what it found, compares candidates by their rate on
 qubits at every level, tries every pivot on short paths, and never gives a slower protocol than
-``paper``, whose result is one of its candidates; it pumps swapped pairs at most `MOST_PUMPS` times. Both are deterministic: nothing is drawn at random.
+``paper``, whose result is one of its candidates; it pumps swapped pairs at most `MOST_PUMPS` times.
+Both are deterministic: nothing is drawn at random.
 """
 
 from __future__ import annotations

@@ -268,6 +268,12 @@ class ProtocolSearch:
         timed = (self._timed(numbered, step) for step in candidates if step is not None)
         return _best(step for step in timed if step is not None)
 
+    def fidelity_bound(self, chain: Chain) -> float:
+        """Bound the fidelity that `find` can deliver on a path, at whatever rate; 0 for none."""
+        totals = (c + s for c, s in zip(chain.communication_qubits, chain.storage_qubits, strict=True))
+        budget = _Budget(zip(totals, chain.storage_qubits, strict=True))
+        return min(1.0, self._reachable(_Numbered(chain, self._chains), budget))
+
     # One level of the search.
 
     def _solve(self, chain: _Numbered, budget: _Budget, target: float) -> Sketch | None:

@@ -24,6 +24,9 @@ from schedulers.entanglement.tasks import Interval, Operation
 MOST_RUNS = 64
 """A period holds at most so many runs of a protocol."""
 
+FIDELITY_ROUNDING = 1e-12
+"""A fidelity short of the demanded one by this little is enough: it is rounding."""
+
 _ROUNDS = 8
 """How often sizes are corrected for distillations that decoherence made less likely to succeed."""
 
@@ -120,8 +123,13 @@ class Sizer:
         delivery = deliver(mapped, self._rates, self._slot_s, self._physics, by_chance=False)
         return Sized(mapped, pairs, delivery, 1.0)
 
-    def for_probability(self, probability: float, most_slots: int, pairs: int = 1) -> Sized | None:
+    def for_probability(
+        self, probability: float, most_slots: int, pairs: int = 1, min_fidelity: float = 0.0
+    ) -> Sized | None:
         """Find the shortest choice of runs and slots that delivers with a probability.
+
+        More and shorter runs keep pairs waiting less: a longer choice with a better fidelity is taken
+        where the shortest one falls below `min_fidelity`.
 
         Parameters
         ----------
@@ -131,24 +139,31 @@ class Sizer:
             All runs together must not be longer.
         pairs
             How many, at least 1.
+        min_fidelity
+            Of a delivered pair; the best choice is given where none reaches it.
 
         Returns
         -------
         Sized or None
             None where no choice fits.
         """
-        best: Sized | None = None
+        good: Sized | None = None
+        nearest: Sized | None = None
         shortest = map_to_qubits(self._with_slots([1] * len(self._links)), self._counts)
         if shortest is None:
             return None
         for runs in range(pairs, MOST_RUNS + 1):
-            limit = most_slots if best is None else min(most_slots, best.exec_slots - 1)
+            limit = most_slots if good is None else min(most_slots, good.exec_slots - 1)
             if runs * shortest.exec_slots > limit:
                 break
             sized = self._for_runs(runs, probability, limit, pairs)
-            if sized is not None:
-                best = sized
-        return best
+            if sized is None:
+                continue
+            if sized.delivery.fidelity >= min_fidelity - FIDELITY_ROUNDING:
+                good = sized
+            elif nearest is None or sized.delivery.fidelity > nearest.delivery.fidelity:
+                nearest = sized
+        return good or nearest
 
     def _for_runs(self, runs: int, probability: float, limit: int, pairs: int) -> Sized | None:
         needed = needed_per_run(pairs, runs, probability)

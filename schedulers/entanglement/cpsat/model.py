@@ -125,6 +125,11 @@ class PlacementModel:
             model.new_int_var_from_domain(_domain(mask or everywhere), f"offset {index} {k}")
             for k, mask in enumerate(masks)
         ]
+        if task.max_jitter_slots is not None and len(offsets) > 1:
+            base = model.new_int_var(0, task.period_slots - task.exec_slots, f"base {index}")
+            for offset in offsets:
+                model.add(offset >= base)
+                model.add(offset <= base + task.max_jitter_slots)
         self.present.append(present)
         self.offsets.append(offsets * count if index in placement.same_offset else offsets)
 

@@ -50,6 +50,8 @@ class Timetable:
     def earliest_starts(self, task: PeriodicTask) -> tuple[int, ...] | None:
         """Choose the earliest free start in every period, the same offset in each where there is one.
 
+        The offsets of a task with `max_jitter_slots` lie no further apart than that.
+
         Returns
         -------
         tuple of int, or None
@@ -58,11 +60,17 @@ class Timetable:
         windows = self.free_starts(task)
         if not all(windows):
             return None
-        common = windows[0]
-        for window in windows:
-            common &= window
+        base = 0
+        common = _everywhere(windows)
+        if not common and task.max_jitter_slots is not None:
+            bases = _everywhere([_spread_down(window, task.max_jitter_slots + 1) for window in windows])
+            if not bases:
+                return None
+            base = _lowest(bases)
+        above = -1 << base
         return tuple(
-            index * task.period_slots + _lowest(common or window) for index, window in enumerate(windows)
+            index * task.period_slots + _lowest(common or window & above)
+            for index, window in enumerate(windows)
         )
 
     def place(self, task: PeriodicTask, starts: tuple[int, ...]) -> None:
@@ -97,6 +105,23 @@ def _spread(mask: int, length: int) -> int:
         mask |= mask << step
         done += step
     return mask
+
+
+def _spread_down(mask: int, length: int) -> int:
+    """Set, with every bit, the ``length - 1`` bits below it, as far as there are any."""
+    done = 1
+    while done < length:
+        step = min(done, length - done)
+        mask |= mask >> step
+        done += step
+    return mask
+
+
+def _everywhere(masks: list[int]) -> int:
+    common = -1
+    for mask in masks:
+        common &= mask
+    return common
 
 
 def _lowest(mask: int) -> int:

@@ -189,12 +189,7 @@ def contended(count: int = 14) -> TaskSet:
 @pytest.mark.parametrize("mode", ["batch", "dominate", "online"])
 def test_every_objective_and_mode_gives_a_valid_schedule(objective: str, mode: str) -> None:
     task_set = contended()
-    options = Options(objective=objective, mode=mode, time_limit_s=3, workers=1)
-    if (objective, mode) == ("zero-jitter", "dominate"):
-        with pytest.raises(InfeasibleError, match="proven"):
-            optimise(task_set, options)
-        return
-    outcome = optimise(task_set, options)
+    outcome = optimise(task_set, Options(objective=objective, mode=mode, time_limit_s=3, workers=1))
     judge(task_set, outcome.schedule)
     metrics = measure(task_set, outcome.schedule)
     assert metrics.throughput_ebit_per_s <= outcome.bound_ebit_per_s + 1e-9

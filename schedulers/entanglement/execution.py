@@ -3,8 +3,9 @@
 A schedule promises one pair a period, as if every operation succeeded. Here each link makes heralded
 attempts during its slots (geometric; where no attempt time is given, arrivals are a Poisson process), a
 swap succeeds with a probability, a distillation with that of its two Werner states, and pairs decohere in
-memory from the moment that they exist. An operation runs at its slot if all pairs that it needs are there;
-otherwise its instance delivers nothing. The schedule itself never moves.
+memory from the moment that they exist to the end of their instance. An operation runs at its slot if all
+pairs that it needs are there. A task may end in several operations (runs that repeat, packets of pairs):
+each is a chance to deliver a pair. The schedule itself never moves.
 
 Decoherence is depolarising: each of the two memories of a pair keeps the Werner parameter
 ``w = (4 F - 1) / 3`` with ``exp(-t / memory_s)``. Swapping multiplies the parameters; distillation is that
@@ -66,6 +67,8 @@ class Conditions:
         Probability that a swap succeeds, in (0, 1].
     memory_s
         Time in which a memory keeps 1/e of a Werner parameter, > 0; infinite: for ever.
+    pairs
+        How many pairs a period a task promises, by task id; 1 where nothing is said.
     links
         The quality of a link by task id and index of the operation. Where none is given, its mean time is
         its slots, and its fidelity the one that brings the task to its demanded fidelity if all links are
@@ -75,6 +78,7 @@ class Conditions:
     attempt_s: float | None = None
     swap_success: float = 1.0
     memory_s: float = inf
+    pairs: Mapping[int, int] = field(default_factory=dict)
     links: Mapping[tuple[int, int], LinkQuality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +88,9 @@ class Conditions:
             raise ValueRefusedError(f"swap_success {self.swap_success!r}: must be above 0 and at most 1")
         if not self.memory_s > 0:
             raise ValueRefusedError(f"memory_s {self.memory_s!r}: must be more than 0 seconds")
+        for task_id, pairs in self.pairs.items():
+            if pairs < 1:
+                raise ValueRefusedError(f"pairs {pairs} of task {task_id}: must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +113,13 @@ class TaskExecution:
     promised_ebit_per_s, min_fidelity
         What the schedule and the demand say.
     completion
-        Share of instances that delivered (Wilson interval).
+        Share of instances that delivered all their pairs (Wilson interval).
     delivered_ebit_per_s
-        Completion times the promised rate.
+        Pairs delivered a second, none beyond the promised number a period.
     fidelity
         Mean of the delivered pairs; None if there were none.
     interval_jitter_s2
-        Variance of the time from one delivered pair to the next; 0 for fewer than three.
+        Variance of the time from one complete instance to the next; 0 for fewer than three.
     instances
         How many were replayed.
     """
@@ -153,13 +160,14 @@ class Execution:
 
 
 class _Steps(NamedTuple):
-    """The operations of a task in arrays, by offset; parents as positions, -1 for none."""
+    """The operations of a task in arrays, by offset; parents as positions, -1 for none; the last ones."""
 
     kind: IntArray
     duration: IntArray
     parents: IntArray
     rate: FloatArray
     werner: FloatArray
+    ends: IntArray
 
 
 @compiled
@@ -184,35 +192,35 @@ def _arrival(rate: float, attempt_s: float, duration_s: float, draw: float) -> f
 
 
 @compiled
-def _replay_instance(
-    steps: _Steps, begins_s: FloatArray, end_s: float, physics: FloatArray, rng: np.random.Generator
-) -> float:
-    """Run one instance; give the Werner parameter of its pair, or -1 if it delivers none.
-
-    `physics` holds slot length, attempt time, swap success and the decay rate of a pair, in seconds.
-    """
+def _replay_step(
+    steps: _Steps,
+    step: int,
+    begin_s: float,
+    there: FloatArray,
+    werner: FloatArray,
+    physics: FloatArray,
+    draw: float,
+) -> None:
+    """Run one operation: note when its pair is there and with which Werner parameter; never is infinity."""
     slot_s, attempt_s, swap_success, decay = physics[0], physics[1], physics[2], physics[3]
-    there, werner = np.empty(steps.kind.size), np.empty(steps.kind.size)
-    for step in range(steps.kind.size):
-        done = begins_s[step] + steps.duration[step] * slot_s
-        if steps.kind[step] == LINK:
-            waited = _arrival(steps.rate[step], attempt_s, steps.duration[step] * slot_s, rng.random())
-            if waited == np.inf:
-                return -1.0
-            there[step], werner[step] = begins_s[step] + waited, steps.werner[step]
-            continue
-        first, second = steps.parents[step, 0], steps.parents[step, 1]
-        one = werner[first] * np.exp(-decay * (done - there[first]))
-        two = werner[second] * np.exp(-decay * (done - there[second]))
-        if steps.kind[step] == SWAP:
-            result, success = one * two, swap_success
-        else:
-            result, success = _distilled(one, two)
-        if rng.random() >= success:
-            return -1.0
-        there[step], werner[step] = done, result
-    last = steps.kind.size - 1
-    return float(werner[last] * np.exp(-decay * (end_s - there[last])))
+    duration_s = steps.duration[step] * slot_s
+    if steps.kind[step] == LINK:
+        there[step] = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
+        werner[step] = steps.werner[step]
+        return
+    first, second = steps.parents[step, 0], steps.parents[step, 1]
+    there[step] = np.inf
+    if there[first] == np.inf or there[second] == np.inf:
+        return
+    done = begin_s + duration_s
+    one = werner[first] * np.exp(-decay * (done - there[first]))
+    two = werner[second] * np.exp(-decay * (done - there[second]))
+    if steps.kind[step] == SWAP:
+        werner[step], success = one * two, swap_success
+    else:
+        werner[step], success = _distilled(one, two)
+    if draw < success:
+        there[step] = done
 
 
 @compiled
@@ -224,21 +232,39 @@ def _replay(
     physics: FloatArray,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Run all instances of a task for some tables; shape (rounds, instances)."""
-    found = np.empty((rounds, ends_s.size))
+    """Run all instances of a task for some tables.
+
+    `physics` holds slot length, attempt time, swap success and the decay rate of a pair, in seconds.
+
+    Returns
+    -------
+    array
+        The Werner parameter of each pair at the end of its instance, -1 for none; shape
+        (rounds, instances, ends).
+    """
+    size = steps.kind.size
+    found = np.full((rounds, ends_s.size, steps.ends.size), -1.0)
+    there, werner = np.empty(size), np.empty(size)
     for turn in range(rounds):
         for instance in range(ends_s.size):
-            found[turn, instance] = _replay_instance(
-                steps, begins_s[instance], ends_s[instance], physics, rng
-            )
+            for step in range(size):
+                _replay_step(steps, step, begins_s[instance, step], there, werner, physics, rng.random())
+            for index in range(steps.ends.size):
+                last = steps.ends[index]
+                if there[last] != np.inf:
+                    kept = np.exp(-physics[3] * (ends_s[instance] - there[last]))
+                    found[turn, instance, index] = werner[last] * kept
     return found
 
 
 def _order(task: PeriodicTask) -> list[int]:
-    """Order the operations so that parents come first and the one that delivers comes last."""
+    """Order the operations so that parents come first."""
     operations = task.operations
+    if not operations:
+        raise ValueRefusedError(
+            f"task {task.task_id}: its operations are not known; they are needed to replay it"
+        )
     order = sorted(range(len(operations)), key=lambda i: (operations[i].offset_slots, i))
-    last = [index for index in order if not operations[index].children]
     for index in order:
         operation = operations[index]
         wanted = 0 if operation.kind == "link" else 2
@@ -247,11 +273,13 @@ def _order(task: PeriodicTask) -> list[int]:
                 f"task {task.task_id}: operation {operation.name!r} ({operation.kind}) has "
                 f"{len(operation.parents)} parents; {wanted} are needed to replay it"
             )
-    if len(last) != 1:
-        raise ValueRefusedError(
-            f"task {task.task_id}: {len(last)} operations end it; a replay needs the protocol, ending in one"
-        )
-    return [index for index in order if index != last[0]] + last
+    return order
+
+
+def _ends(task: PeriodicTask, order: list[int]) -> list[int]:
+    """Give the places in the order of the operations that nothing waits for."""
+    waited_for = {parent for operation in task.operations for parent in operation.parents}
+    return [place for place, index in enumerate(order) if index not in waited_for]
 
 
 def _delivered_werner(task: PeriodicTask, order: list[int], link: float) -> float:
@@ -264,7 +292,7 @@ def _delivered_werner(task: PeriodicTask, order: list[int], link: float) -> floa
             continue
         one, two = (werner[parent] for parent in operation.parents)
         werner[index] = one * two if operation.kind == "swap" else _distilled(one, two)[0]
-    return werner[order[-1]]
+    return min(werner[order[place]] for place in _ends(task, order))
 
 
 def sufficient_link_fidelity(task: PeriodicTask) -> float:
@@ -305,7 +333,8 @@ def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Cond
     operations = [task.operations[index] for index in order]
     kinds = np.array([_KINDS[operation.kind] for operation in operations], dtype=np.int64)
     durations = np.array([operation.duration_slots for operation in operations], dtype=np.int64)
-    return _Steps(kinds, durations, parents, rates, werner)
+    ends = np.array(_ends(task, order), dtype=np.int64)
+    return _Steps(kinds, durations, parents, rates, werner, ends)
 
 
 def _times_s(
@@ -351,20 +380,29 @@ def _mean(values: FloatArray) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _judge(task: PeriodicTask, werner: FloatArray, ends_s: FloatArray, table_s: float) -> TaskExecution:
-    delivered = werner >= 0
-    count, instances = int(delivered.sum()), werner.size
-    rate = werner.shape[1] / table_s
-    completion = wilson(count, instances)
-    times = (np.arange(werner.shape[0])[:, None] * table_s + ends_s)[delivered]
+def _judge(
+    task: PeriodicTask, werner: FloatArray, ends_s: FloatArray, table_s: float, pairs: int
+) -> TaskExecution:
+    """Sum up the pairs of a task, shape (rounds, instances, ends); the first ones that succeed count."""
+    rank = np.cumsum(werner >= 0, axis=2)
+    counted = (werner >= 0) & (rank <= pairs)
+    complete = counted.sum(axis=2) >= pairs
+    count, instances = int(counted.sum()), complete.size
+    rate = complete.shape[1] / table_s
+    share = wilson(int(complete.sum()), instances)
+    if pairs == 1:
+        delivered = Estimate(share.mean * rate, share.low * rate, share.high * rate)
+    else:
+        delivered = _mean(counted.sum(axis=2).reshape(-1) * rate)
+    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s)[complete]
     return TaskExecution(
         task_id=task.task_id,
-        promised_ebit_per_s=rate,
+        promised_ebit_per_s=rate * pairs,
         min_fidelity=task.min_fidelity,
-        completion=completion,
-        delivered_ebit_per_s=Estimate(completion.mean * rate, completion.low * rate, completion.high * rate),
-        fidelity=_mean((3 * werner[delivered] + 1) / 4) if count else None,
-        interval_jitter_s2=float(np.diff(times).var()) if count > 2 else 0.0,
+        completion=share,
+        delivered_ebit_per_s=delivered,
+        fidelity=_mean((3 * werner[counted] + 1) / 4) if count else None,
+        interval_jitter_s2=float(np.diff(times).var()) if times.size > 2 else 0.0,
         instances=instances,
     )
 
@@ -409,7 +447,8 @@ def execute(
         steps = _steps(task, order, slot_s, conditions)
         rng = np.random.default_rng(np.random.SeedSequence((seed, task.task_id)))
         werner = _replay(steps, begins_s, ends_s, rounds, physics, rng)
-        per_round += (werner >= 0).sum(axis=1)
-        tasks.append(_judge(task, werner, ends_s, table_s))
+        pairs = conditions.pairs.get(task.task_id, 1)
+        per_round += np.minimum((werner >= 0).sum(axis=2), pairs).sum(axis=1)
+        tasks.append(_judge(task, werner, ends_s, table_s, pairs))
     promised = sum(task.promised_ebit_per_s for task in tasks)
     return Execution(rounds, promised, _mean(per_round / table_s), tuple(tasks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp
+from math import exp, sqrt
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,27 @@ def test_links_without_a_quality_are_just_good_enough() -> None:
     assert found.keeps_fidelity
 
 
+def test_runs_that_repeat_are_chances_and_a_packet_needs_all_its_pairs() -> None:
+    twice = replace(
+        SWAP,
+        exec_slots=8,
+        operations=(
+            replace(LINKS[0], children=()),
+            replace(LINKS[1], qubits=("a-C0", "b-C0"), offset_slots=4, children=()),
+        ),
+    )
+    conditions = Conditions(attempt_s=0.01, links={(0, i): LinkQuality(25.0, 0.9) for i in (0, 1)})
+    one = 1 - 0.75**4
+    either = execute(TaskSet(0.01, (twice,)), SCHEDULE, conditions, rounds=20_000, seed=7).tasks[0]
+    four_sigma = 4 * sqrt(0.25 / 20_000)
+    assert either.completion.mean == pytest.approx(1 - (1 - one) ** 2, abs=four_sigma)
+    both = replace(conditions, pairs={0: 2})
+    found = execute(TaskSet(0.01, (twice,)), SCHEDULE, both, rounds=20_000, seed=7).tasks[0]
+    assert found.completion.mean == pytest.approx(one**2, abs=four_sigma)
+    assert found.promised_ebit_per_s == pytest.approx(20)
+    assert found.delivered_ebit_per_s.mean == pytest.approx(20 * one, abs=20 * four_sigma)
+
+
 def test_the_same_seed_gives_the_same_replay_and_tasks_have_their_own_streams() -> None:
     other = replace(SWAP, task_id=7, occupancy={f"x{q}": i for q, i in SWAP.occupancy.items()})
     both = TaskSet(0.01, (SWAP, other))
@@ -153,6 +174,8 @@ def test_conditions_out_of_range_are_refused(arguments: dict[str, float], compla
 
 
 def test_links_rounds_and_tasks_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueRefusedError, match="pairs 0"):
+        Conditions(pairs={0: 0})
     for rate, fidelity in ((0.0, 0.9), (float("inf"), 0.9), (1.0, 0.25), (1.0, 1.1)):
         with pytest.raises(ValueRefusedError, match="link"):
             LinkQuality(rate, fidelity)
@@ -160,7 +183,7 @@ def test_links_rounds_and_tasks_that_cannot_be_are_refused() -> None:
         execute(SET, SCHEDULE, Conditions(), rounds=0)
     with pytest.raises(ValueRefusedError, match="seed -1"):
         execute(SET, SCHEDULE, Conditions(), seed=-1)
-    with pytest.raises(ValueRefusedError, match="0 operations end it"):
+    with pytest.raises(ValueRefusedError, match="operations are not known"):
         execute(TaskSet(0.01, (replace(SWAP, operations=()),)), SCHEDULE, Conditions())
     orphan = replace(SWAP.operations[2], parents=(0,))
     with pytest.raises(ValueRefusedError, match="1 parents; 2 are needed"):

@@ -20,32 +20,8 @@ MAX_ROWS = 600
 MAX_BARS = 60_000
 _LEGEND_ROWS = 40
 
-# Tableau's twenty, dark ones first; with more tasks the hatch tells them apart.
-_COLOURS = tuple(
-    f"#{code}"
-    for code in [
-        "1f77b4",
-        "ff7f0e",
-        "2ca02c",
-        "d62728",
-        "9467bd",
-        "8c564b",
-        "e377c2",
-        "7f7f7f",
-        "bcbd22",
-        "17becf",
-        "aec7e8",
-        "ffbb78",
-        "98df8a",
-        "ff9896",
-        "c5b0d5",
-        "c49c94",
-        "f7b6d2",
-        "c7c7c7",
-        "dbdb8d",
-        "9edae5",
-    ]
-)
+# Matplotlib's ten colours; with more tasks the hatch tells them apart.
+_COLOURS = tuple(f"C{number}" for number in range(10))
 _HATCHES = ("", "//", "\\\\", "xx", "..", "++")
 
 

@@ -7,7 +7,7 @@ empty table, as often as the admission loop asks. Nothing is imported or compile
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
@@ -139,6 +139,33 @@ _ALL = (
         module="placers",
         factory="list_clairvoyant",
     ),
+    Scheduler(
+        "pts-pb",
+        "PTS-PB",
+        "the network is one processor; earliest deadline first, interrupted for at most the budget",
+        preemptive=True,
+        by_component=False,
+        module="preemptive_placers",
+        factory="single_preemptive",
+    ),
+    Scheduler(
+        "rcpsp-pbs",
+        "RCPSP-PBS",
+        "earliest deadline first, cut into segments; a segment holds every qubit still needed",
+        preemptive=True,
+        by_component=True,
+        module="preemptive_placers",
+        factory="segments_blocked",
+    ),
+    Scheduler(
+        "rcpsp-pb",
+        "RCPSP-PB",
+        "as rcpsp-pbs, but a segment holds a qubit only while it needs it",
+        preemptive=True,
+        by_component=True,
+        module="preemptive_placers",
+        factory="segments_interleaved",
+    ),
 )
 
 SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in _ALL}
@@ -171,13 +198,4 @@ def get_scheduler(name: str, budget_slots: int | None = None) -> Scheduler:
         raise ValueRefusedError(f"{name} never interrupts a task; it takes no preemption budget")
     if budget_slots < 0:
         raise ValueRefusedError(f"preemption budget {budget_slots}: must be 0 or more slots")
-    return Scheduler(
-        found.name,
-        found.label,
-        found.rule,
-        found.preemptive,
-        found.by_component,
-        found.module,
-        found.factory,
-        budget_slots,
-    )
+    return replace(found, budget_slots=budget_slots)

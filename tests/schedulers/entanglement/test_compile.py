@@ -214,7 +214,7 @@ def test_no_qubit_is_loaded_more_than_one_rule_must() -> None:
         ({"paths": 0}, "paths 0"),
         ({"rounding": "up"}, "'up' is unknown"),
         ({"balance": "fair"}, "'fair' is unknown"),
-        ({"search": SearchOptions("quick")}, "'quick' is unknown"),  # type: ignore[arg-type]
+        ({"search": SearchOptions("hasty")}, "'hasty' is unknown"),  # type: ignore[arg-type]
         ({"search": SearchOptions(slot_s=0.0)}, "slot"),
         ({"max_hyperperiod_slots": 0}, "max_hyperperiod_slots"),
     ],

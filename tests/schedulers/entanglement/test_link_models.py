@@ -111,6 +111,15 @@ def test_a_link_that_knows_its_working_points_needs_no_model() -> None:
     assert len(working_points(fibre(5e3), replace(HARDWARE, scheme="double-click"))) == 1
 
 
+def test_a_link_longer_than_its_table_takes_the_model_or_is_refused() -> None:
+    long = QuantumLink("a", "b", 80e3, table="nv-delft-2019")
+    with pytest.raises(ValueRefusedError, match="table 'nv-delft-2019' ends at 50000 m"):
+        working_points(long)
+    assert working_points(long, HARDWARE) == modelled_points(HARDWARE, long)
+    with pytest.raises(ValueRefusedError, match="unknown table"):
+        working_points(replace(long, table="other"), HARDWARE)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

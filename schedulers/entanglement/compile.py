@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from qos.demands import EntanglementDemand
 from qos.errors import InfeasibleError, QosError, ValueRefusedError
 from schedulers.entanglement.balancing import BALANCE_RULES, BalanceRule, balanced
+from schedulers.entanglement.bell_diagonal import Memory
 from schedulers.entanglement.delivery import Physics
 from schedulers.entanglement.links import LinkHardware
 from schedulers.entanglement.operations_graph import operation_graph, slots_for
@@ -391,6 +392,7 @@ class Compiler:
         )
 
     def _unreachable(self, demand: EntanglementDemand, where: str) -> InfeasibleError:
+        where += self._conditions()
         ideal = self.best_fidelity(replace(demand, probability=None), LONGEST_EXEC_SLOTS)
         if ideal is None:
             return InfeasibleError(f"{_ends(demand)}: no pair of fidelity above 0.5 can be made on {where}")
@@ -405,6 +407,14 @@ class Compiler:
             f"{_ends(demand)}: fidelity {demand.min_fidelity:g} cannot be reached on {where} with "
             f"probability {demand.probability:g} in a period; {said}"
         )
+
+    def _conditions(self) -> str:
+        """Say what besides links and qubits limits the fidelity."""
+        physics = self.options.physics
+        said = [f"a cutoff of {physics.cutoff_s:g} s"] if physics.cutoff_s is not None else []
+        if physics.memories or physics.memory != Memory():
+            said.append("the memories' decoherence")
+        return f", given {' and '.join(said)}" if said else ""
 
     def best_fidelity(self, demand: EntanglementDemand, limit_slots: int) -> float | None:
         """Find the best fidelity that some candidate path delivers (to 0.001, rounded down).

@@ -11,6 +11,7 @@ Two pumping schemes occur. *Pumping* raises one pair with fresh pairs, all alike
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from math import isclose, sqrt
 
@@ -99,13 +100,24 @@ def undistill(target: float, second: float) -> float:
 
 
 @lru_cache(maxsize=65536)
+def _pumped_levels(fresh: float) -> tuple[float, ...]:
+    """Fidelities after 0, 1, 2 ... pumping rounds, as long as they rise."""
+    levels = [fresh]
+    if fresh > USELESS_FIDELITY:
+        better = distill(fresh, fresh)
+        while better > levels[-1]:
+            levels.append(better)
+            better = distill(better, fresh)
+    return tuple(levels)
+
+
 def pump_count(fresh: float, target: float) -> int | None:
     """Count the pumping rounds with pairs of fidelity `fresh` until `target` is reached.
 
     Returns
     -------
     int or None
-        0 where `fresh` suffices; None where pumping stops short of the target.
+        0 where `fresh` suffices; None where pumping stops short of the target, or `fresh` is useless.
 
     Examples
     --------
@@ -114,16 +126,11 @@ def pump_count(fresh: float, target: float) -> int | None:
     """
     if fresh <= USELESS_FIDELITY:
         return None
-    rounds, now = 0, fresh
-    while target > now:
-        better = distill(now, fresh)
-        if better <= now:
-            return None
-        rounds, now = rounds + 1, better
-    return rounds
+    levels = _pumped_levels(fresh)
+    rounds = bisect_left(levels, target)
+    return rounds if rounds < len(levels) else None
 
 
-@lru_cache(maxsize=65536)
 def pumped_limit(fresh: float) -> float:
     """Give the fidelity that pumping with pairs of fidelity `fresh` comes close to but does not pass.
 
@@ -132,12 +139,7 @@ def pumped_limit(fresh: float) -> float:
     >>> pumped_limit(0.5), round(pumped_limit(0.8), 4)
     (0.5, 0.8704)
     """
-    if fresh <= USELESS_FIDELITY:
-        return fresh
-    now, better = fresh, distill(fresh, fresh)
-    while better > now:
-        now, better = better, distill(better, fresh)
-    return now
+    return _pumped_levels(fresh)[-1]
 
 
 @lru_cache(maxsize=65536)

@@ -19,7 +19,7 @@ from math import exp, sqrt
 from typing import Literal
 
 from qos.errors import ValueRefusedError
-from topologies.link_tables import capabilities_of
+from topologies.link_tables import TABLES, capabilities_of
 from topologies.links import LinkCapability, QuantumLink
 
 LIGHT_IN_FIBRE_M_PER_S = 2.0e8
@@ -216,7 +216,7 @@ def working_points(link: QuantumLink, hardware: LinkHardware | None = None) -> t
     link
         The link.
     hardware
-        For links that say nothing themselves.
+        For links that say nothing themselves, and those that are longer than their table goes.
 
     Returns
     -------
@@ -226,9 +226,14 @@ def working_points(link: QuantumLink, hardware: LinkHardware | None = None) -> t
     Raises
     ------
     ValueRefusedError
-        If the link's table is unknown or shorter than the link.
+        If the link's table is unknown, or shorter than the link and there is no hardware.
     """
-    own = capabilities_of(link)
-    if own or hardware is None:
-        return own
-    return modelled_points(hardware, link)
+    if hardware is None:
+        return capabilities_of(link)
+    try:
+        own = capabilities_of(link)
+    except ValueRefusedError:
+        if link.table not in TABLES:
+            raise
+        own = ()
+    return own or modelled_points(hardware, link)

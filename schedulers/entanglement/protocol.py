@@ -4,12 +4,15 @@ After arXiv 2111.13124, section IV-A, and its published code: a path is split at
 are searched for the fidelity that their swap needs, and swapped pairs may be pumped end to end.
 Candidates are compared by the rate at which they run once they are mapped to qubits.
 
-Two variants. ``paper`` follows the published code, also where it loses candidates: once the ends have
-no storage left for end-to-end pumping it forgets what it found without pumping, and it looks at
-few pivots. ``complete`` (the default) keeps what it found, compares candidates by their rate on
-qubits at every level, tries every pivot on short paths, and never gives a slower protocol than
-``paper``, whose result is one of its candidates; it pumps swapped pairs at most `MOST_PUMPS` times.
-Both are deterministic: nothing is drawn at random.
+Three variants, all deterministic (nothing is drawn at random):
+
+* ``paper`` follows the published code, also where it loses candidates: once the ends have no storage
+  left for end-to-end pumping it forgets what it found without pumping.
+* ``complete`` (the default) keeps what it found, compares candidates by their rate on qubits at every
+  level, tries every pivot on short paths, pumps swapped pairs at most 4 times, and has the result of
+  ``paper`` among its candidates, so that it is never slower than that.
+* ``quick`` is ``complete`` with fewer pivots and pumps and without ``paper``: for networks with many
+  long paths whose links all differ, where the other two take seconds a path.
 """
 
 from __future__ import annotations
@@ -25,18 +28,18 @@ from schedulers.entanglement.steps import Step, join, link_step
 from schedulers.entanglement.tasks import OperationKind
 from topologies.links import LinkCapability
 
-Variant = Literal["complete", "paper"]
-VARIANTS: tuple[Variant, ...] = ("complete", "paper")
+Variant = Literal["complete", "quick", "paper"]
+VARIANTS: tuple[Variant, ...] = ("complete", "quick", "paper")
 
 EXACT_CANDIDATES = 5
 """On paths of one repeater, so many of the best candidates get their rate from the mapping to qubits."""
 
-ALL_PIVOTS_UP_TO = 6
-"""Paths of at most so many nodes are split at every pivot by the ``complete`` variant."""
+ALL_PIVOTS_UP_TO: dict[Variant, int] = {"complete": 6, "quick": 4, "paper": 0}
+"""Paths of at most so many nodes are split at every pivot, longer ones where the halves are balanced."""
 
-MOST_PUMPS = 4
-"""The ``complete`` variant pumps a swapped pair at most so often. More made no protocol faster in the
-networks tried (NV links on lines of up to 6 nodes, SURFnet chains of up to 16) and took 20 times as long."""
+MOST_PUMPS: dict[Variant, int] = {"complete": 4, "quick": 2, "paper": 1_000_000}
+"""A swapped pair is pumped at most so often. More than 4 made no protocol faster in the networks tried (NV
+links on lines of up to 6 nodes, SURFnet chains of up to 16) and took 20 times as long to search."""
 
 MAX_LINK_PAIRS = 1024
 """Protocols with more pairs than this on one link are not considered."""
@@ -55,7 +58,7 @@ class SearchOptions:
     Attributes
     ----------
     variant
-        ``complete`` or ``paper``.
+        One of `VARIANTS`.
     slot_s
         Length of a slot in seconds, more than 0.
     swap_s, distill_s
@@ -230,14 +233,14 @@ class ProtocolSearch:
 
     def __init__(self, options: SearchOptions | None = None) -> None:
         self.options = options or SearchOptions()
-        self._complete = self.options.variant == "complete"
+        self._keeps = self.options.variant != "paper"
         self._known: dict[tuple[int, _Budget, float], Sketch | None] = {}
         self._chains: dict[Chain, int] = {}
         self._bounds: dict[tuple[int, _Budget], float] = {}
         self._make = _Workshop()
         self._rates: dict[tuple[object, ...], float | None] = {}
         self._paper: ProtocolSearch | None = None
-        if self._complete:
+        if self.options.variant == "complete":
             settings = self.options
             self._paper = ProtocolSearch(
                 SearchOptions("paper", settings.slot_s, settings.swap_s, settings.distill_s)
@@ -326,7 +329,7 @@ class ProtocolSearch:
 
     def _split(self, chain: _Numbered, budget: _Budget, target: float) -> Sketch | None:
         found: list[Sketch] = []
-        if self._complete and chain.links < ALL_PIVOTS_UP_TO:
+        if chain.links < ALL_PIVOTS_UP_TO[self.options.variant]:
             for pivot in range(1, chain.links):
                 candidate, _, _ = self._at_pivot(chain, budget, target, pivot)
                 found += [candidate] if candidate is not None else []
@@ -354,21 +357,23 @@ class ProtocolSearch:
         while (needed := werner.fidelity_for_pumps(pumps, target)) is not None:
             left_over = budget.less(0, last) if pumps else budget
             if left_over[0][1] < 0 or left_over[last][1] < 0:
-                if not self._complete:
+                if not self._keeps:
                     return None, 0.0, 0.0
                 break
-            if self._complete and (pumps > MOST_PUMPS or self._is_hopeless(chain, pumps, found)):
+            if self._keeps and (
+                pumps > MOST_PUMPS[self.options.variant] or self._is_hopeless(chain, pumps, found)
+            ):
                 break
             half_target = werner.unswap(needed)
             left = self._solve(left_chain, left_over.part(0, pivot), half_target)
             right = left and self._solve(right_chain, left_over.part(pivot, last), half_target)
             if left is not None and right is not None:
                 pumped = self._swap_and_pump(left, right, pivot, last, pumps)
-                timed = self._timed_if_faster(chain, pumped, found) if self._complete else pumped
+                timed = self._timed_if_faster(chain, pumped, found) if self._keeps else pumped
                 if timed is not None:
                     found.append((timed, left.rate_per_s, right.rate_per_s))
             pumps += 1
-        if last == 2 and not self._complete:
+        if last == 2 and not self._keeps:
             found = self._exact(chain, found)
         if not found:
             return None, 0.0, 0.0
@@ -441,7 +446,7 @@ class ProtocolSearch:
 
     def _choose(self, chain: _Numbered, target: float, steps: Iterable[Sketch | None]) -> Sketch | None:
         reach = [step for step in steps if step is not None and self._is_enough(step.fidelity, target)]
-        if self._complete:
+        if self._keeps:
             return self._fastest(chain, reach)
         best = _best(reach)
         return None if best is None else self._timed(chain, best)
@@ -457,7 +462,7 @@ class ProtocolSearch:
         return _best(timed)
 
     def _is_enough(self, fidelity: float, target: float) -> bool:
-        return fidelity > target or (self._complete and fidelity == target)
+        return fidelity > target or (self._keeps and fidelity == target)
 
     def _pumped(self, chain: _Numbered, point: LinkCapability, target: float) -> Sketch | None:
         rounds = werner.pump_count(point.fidelity, target)

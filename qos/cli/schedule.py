@@ -77,7 +77,7 @@ def _judge(request: _Request) -> None:
                 "leave out --objective and --mode, or use --scheduler cpsat"
             )
     if request.plot is not None:
-        from schedulers.entanglement.gantt import SUFFIXES
+        from qos.drawing import SUFFIXES
 
         if not request.plot.lower().endswith(SUFFIXES):
             raise ValueRefusedError(
@@ -301,13 +301,13 @@ def command(settings: CommandSettings, **arguments: Any) -> None:
     result = _by_cpsat(settings, task_set, request) if cpsat else _by_heuristic(task_set, request.scheduler)
     verify(task_set, result.schedule)
     metrics = measure(task_set, result.schedule)
-    if request.plot is not None:
-        from schedulers.entanglement.gantt import draw_schedule
-
-        draw_schedule(task_set, result.schedule, request.plot)
     if result.interrupted and settings.verbosity >= 0:
         print("qos: interrupted; this is the best schedule found so far", file=sys.stderr)
     if settings.as_json:
         print_json(_document(request, result, metrics) | {"slot_s": task_set.slot_s})
-        return
-    _print_table(settings, request, task_set, result, metrics)
+    else:
+        _print_table(settings, request, task_set, result, metrics)
+    if request.plot is not None:  # last, so that a chart that cannot be drawn costs nobody the schedule
+        from qos.drawing_schedule import draw_schedule
+
+        draw_schedule(task_set, result.schedule, request.plot)

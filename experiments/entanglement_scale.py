@@ -141,8 +141,9 @@ def main(
             rows.append(run(one, count, limit_s, seed, fidelity))
             row = rows[-1]
             print(
-                f"{row.network:12} {row.demands:5} demands: {row.ours:8.2f} of at most {row.bound:8.2f} ebit/s, "
-                f"gap {row.gap:6.1%}, {row.status:9}, {row.seconds:5.1f} s; paper's best {row.paper:8.2f}",
+                f"{row.network:12} {row.demands:5} demands: {row.ours:8.2f} of at most {row.bound:8.2f}"
+                f" ebit/s, gap {row.gap:6.1%}, {row.status:9}, {row.seconds:5.1f} s;"
+                f" paper's best {row.paper:8.2f}",
                 flush=True,
             )
     out.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from schedulers.entanglement.tasks import PeriodicTask
 
 MAX_NONZEROS = 1_600_000
 _TOLERANCE = 1e-6
+_OPTIMAL, _TIME_OUT = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,12 @@ class _Rows:
                 bounds=Bounds(lower, upper),
                 options={"time_limit": time_limit_s, "mip_rel_gap": 0.0},
             )
-        if answer.mip_dual_bound is None or not np.isfinite(answer.mip_dual_bound):
+        dual = answer.mip_dual_bound
+        if answer.status not in (_OPTIMAL, _TIME_OUT) or dual is None or not np.isfinite(dual):
             return None
-        return int(np.floor(-answer.mip_dual_bound + _TOLERANCE * max(1.0, abs(answer.mip_dual_bound))))
+        if answer.status == _TIME_OUT and (answer.fun is None or dual > answer.fun + _TOLERANCE):
+            return None  # stopped before there was a bound
+        return int(np.floor(-dual + _TOLERANCE * max(1.0, abs(dual))))
 
 
 def knapsack_bound(question: Question, time_limit_s: float) -> int:

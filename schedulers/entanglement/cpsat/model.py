@@ -54,7 +54,7 @@ class Answer:
     starts
         The best found, None if nothing was.
     value, bound
-        Its objective, and the proven bound; both None for a problem without a solution.
+        Its objective, and the proven bound; both None where no solution was found.
     proven
         The best is optimal, or there is no solution.
     stopped
@@ -175,9 +175,9 @@ class PlacementModel:
         stopped = not proven and solver.wall_time < 0.9 * time_limit_s
         if status == cp_model.INFEASIBLE:
             return Answer(None, None, None, proven, stopped)
+        if status == cp_model.UNKNOWN:  # the bound may never have been set
+            return Answer(None, None, None, proven, stopped)
         bound = round(solver.best_objective_bound)
-        if status == cp_model.UNKNOWN:
-            return Answer(None, None, bound, proven, stopped)
         starts = {
             index: tuple(k * task.period_slots + solver.value(x) for k, x in enumerate(self.offsets[index]))
             for index, task in enumerate(self.placement.tasks)

@@ -217,6 +217,20 @@ def test_kept_tasks_are_admitted_and_impossible_ones_refused() -> None:
         optimise(task_set, Options(kept=frozenset({9}), **FAST))
 
 
+@pytest.mark.parametrize("time_limit_s", [0.005, 0.02, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bound_proven_in_no_time_is_no_lower_than_what_can_be_reached(
+    time_limit_s: float, workers: int
+) -> None:
+    task_set = contended(40)
+    reached = optimise(task_set, Options(time_limit_s=5)).value
+    hasty = optimise(task_set, Options(time_limit_s=time_limit_s, workers=workers))
+    judge(task_set, hasty.schedule)
+    assert hasty.bound >= reached - 1e-9
+    assert hasty.bound_ebit_per_s >= reached - 1e-9
+    assert hasty.status != "optimal" or hasty.value == pytest.approx(reached)
+
+
 def test_weights_turn_the_choice() -> None:
     task_set = TaskSet(0.01, (task(0, 4, 3), task(1, 8, 6)), "one or the other")
     assert set(optimise(task_set, Options(**FAST)).schedule.starts) == {0}

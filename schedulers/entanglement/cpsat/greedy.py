@@ -67,7 +67,10 @@ def extend(tasks: Sequence[PeriodicTask], placed: Starts, hyperperiod_slots: int
 
 
 def best_of_orders(
-    tasks: Sequence[PeriodicTask], weights: Mapping[int, float] | Sequence[float], hyperperiod_slots: int
+    tasks: Sequence[PeriodicTask],
+    weights: Mapping[int, float] | Sequence[float],
+    hyperperiod_slots: int,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Starts:
     """Give the best of the orders of `ORDERS` and the order of arrival.
 
@@ -79,8 +82,13 @@ def best_of_orders(
         What admitting each task is worth.
     hyperperiod_slots
         Length of the schedule.
+    enough
+        Asked between orders whether to stop.
     """
     orders = [range(len(tasks))]
     orders += [sorted(range(len(tasks)), key=lambda i: (key(tasks[i]), i)) for key in ORDERS]  # type: ignore[misc]
-    found = [fill(tasks, order, Timetable(hyperperiod_slots)) for order in orders]
+    found: list[Starts] = []
+    for order in orders:
+        if not found or not enough():
+            found.append(fill(tasks, order, Timetable(hyperperiod_slots)))
     return max(found, key=lambda starts: sum(weights[index] for index in starts))

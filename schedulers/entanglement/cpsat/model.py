@@ -44,6 +44,10 @@ class Placement:
         """How many instances of a task there are in a hyperperiod."""
         return self.hyperperiod_slots // self.tasks[index].period_slots
 
+    def stays(self, index: int) -> int:
+        """Count the stays of all instances of a task on qubits: its size in a model."""
+        return self.instances(index) * sum(map(len, self.tasks[index].occupancy.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

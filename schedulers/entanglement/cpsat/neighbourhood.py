@@ -20,6 +20,9 @@ from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
 
 STEP_S = 1.0
+MAX_STEP_STAYS = 20_000
+"""Stays on qubits of the tasks that a step may free: more take longer to write down than to solve."""
+
 FIRST_SIZE, LEAST_SIZE, MOST_SIZE = 12, 4, 60
 
 
@@ -160,12 +163,15 @@ def improve(
         timetable.place(tasks[index], placed)
     best = dict(starts)
     size = FIRST_SIZE
+    allowed = [index for index, task in enumerate(tasks) if placement.stays(index) <= MAX_STEP_STAYS]
     while clock.left_s > 0.05 and sum(weights[i] for i in best) < bound:
-        left_out = [index for index in range(len(tasks)) if index not in best and weights[index] > 0]
+        left_out = [index for index in allowed if index not in best and weights[index] > 0]
         if not left_out:
             break
         clock.say("large neighbourhood search")
         free = _choose(rivals, int(random.choice(left_out)), size, best, random)
+        total = 0
+        free = tuple(i for i in free if (total := total + placement.stays(i)) <= MAX_STEP_STAYS)
         step = Step(free, placement.kept & set(free), tuple(weights[i] for i in free))
         for index in free:
             if index in best:

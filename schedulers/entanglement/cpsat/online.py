@@ -22,6 +22,9 @@ REPAIR_S = 0.08
 """Seconds that the solver may take to make room for one demand."""
 
 MAX_MOVED = 8
+MAX_REPAIR_STAYS = 5_000
+"""More cannot be written down for the solver in the time."""
+
 LEAST_REPAIR_S = 0.005
 
 
@@ -169,6 +172,8 @@ class OnlineScheduler:
             if left < LEAST_REPAIR_S or count == 0:
                 return None
             free = (*nearest[:count], new)
+            if sum(map(whole.stays, free)) > MAX_REPAIR_STAYS:
+                return None
             for index in free[:-1]:
                 self._timetable.remove(tasks[index], placed[index])
             step = Step(free, frozenset(free), (1,) * len(free))

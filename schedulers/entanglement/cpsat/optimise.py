@@ -168,7 +168,11 @@ def _shaped(case: _Case, clock: Clock) -> Outcome:
     starts: Starts = {k: chosen[index] for k, index in enumerate(members)}
     slot_s = case.task_set.slot_s
     certain = best is None or _status(best, sum(case.rates()[i] for i in members)) == "optimal"
-    if objective == "jitter":
+    small = stays(tasks, case.horizon) <= MAX_WHOLE_STAYS
+    if not small:
+        proven, bound = False, 0.0
+        value = _jitter(case, members, starts) if objective == "jitter" else last_end(tasks, starts) * slot_s
+    elif objective == "jitter":
         found = smooth(tasks, starts, case.horizon, case.options, clock)
         starts, proven = found.starts, found.proven
         value, bound = _jitter(case, members, starts), found.jitter_bound_slots2 * slot_s**2
@@ -181,7 +185,7 @@ def _shaped(case: _Case, clock: Clock) -> Outcome:
     throughput = case.throughput_bound(clock) if best is None else case.per_second(best.bound)
     return Outcome(
         case.schedule({index: starts[k] for k, index in enumerate(members)}),
-        "optimal" if proven and certain else "feasible",
+        "optimal" if proven and certain else "feasible" if small else "heuristic",
         objective,
         value,
         bound,
@@ -202,7 +206,7 @@ def _fair(case: _Case, clock: Clock) -> Outcome:
     tasks, weights = case.task_set.tasks, case.options.weights
     linear = share_weights(tasks, case.horizon, weights)
     contest = Contest(tasks, linear, case.kept, case.horizon)
-    starts = first_schedule(contest, case.given) or {}
+    starts = first_schedule(contest, case.given, clock) or {}
     best_possible = utility(tasks, range(len(tasks)), weights)
     bound, status = best_possible, "heuristic"
     if stays(tasks, case.horizon) > MAX_WHOLE_STAYS:

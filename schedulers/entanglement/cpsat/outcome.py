@@ -148,4 +148,4 @@ class Clock:
 
     def say(self, phase: str) -> None:
         """Report a phase."""
-        self._progress(phase, min(1.0, self.spent_s / self.limit_s))
+        self._progress(phase, min(1.0, self.spent_s / max(self.limit_s, 1e-9)))

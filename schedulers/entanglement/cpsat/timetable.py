@@ -45,7 +45,7 @@ class Timetable:
         period = task.period_slots
         window = (1 << (period - task.exec_slots + 1)) - 1
         free = ~self.blocked_starts(task)
-        return [free >> release & window for release in range(0, self.hyperperiod_slots, period)]
+        return [part & window for part in _split(free, self.hyperperiod_slots // period, period)]
 
     def earliest_starts(self, task: PeriodicTask) -> tuple[int, ...] | None:
         """Choose the earliest free start in every period, the same offset in each where there is one.
@@ -85,16 +85,31 @@ class Timetable:
 
     @staticmethod
     def _masks(task: PeriodicTask, starts: tuple[int, ...]) -> dict[str, int]:
+        begun = _bits(starts)
         masks = {}
         for qubit, intervals in task.occupancy.items():
-            pattern = 0
+            mask = 0
             for begin, end in intervals:
-                pattern |= ((1 << (end - begin)) - 1) << begin
-            total = 0
-            for start in starts:
-                total |= pattern << start
-            masks[qubit] = total
+                mask |= _spread(begun << begin, end - begin)
+            masks[qubit] = mask
         return masks
+
+
+def _bits(places: tuple[int, ...]) -> int:
+    """Make the mask that has the bits at some ascending places."""
+    octets = bytearray(places[-1] // 8 + 1)
+    for place in places:
+        octets[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(octets, "little")
+
+
+def _split(mask: int, count: int, length: int) -> list[int]:
+    """Cut a mask into parts of equal length; by halves, so that a long one costs little more than a short."""
+    if count == 1:
+        return [mask & ((1 << length) - 1)]
+    half = count // 2
+    low = mask & ((1 << half * length) - 1)
+    return _split(low, half, length) + _split(mask >> half * length, count - half, length)
 
 
 def _spread(mask: int, length: int) -> int:

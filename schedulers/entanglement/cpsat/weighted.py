@@ -98,7 +98,7 @@ def _with_same_offsets(contest: Contest, starts: Starts) -> Starts:
     }
 
 
-def first_schedule(contest: Contest, given: Sequence[Starts]) -> Starts | None:
+def first_schedule(contest: Contest, given: Sequence[Starts], clock: Clock) -> Starts | None:
     """Choose the best of the schedules given, filled up, and the greedy ones; None if none keeps all."""
     horizon = contest.hyperperiod_slots
     found = [extend(contest.tasks, starts, horizon) for starts in given]
@@ -108,7 +108,8 @@ def first_schedule(contest: Contest, given: Sequence[Starts]) -> Starts | None:
             contest.tasks, sorted(contest.kept, key=lambda i: contest.tasks[i].period_slots), timetable
         )
         found.append(extend(contest.tasks, kept, horizon))
-    found.append(best_of_orders(contest.tasks, contest.weights, horizon))
+    if not (found and clock.left_s <= 0):
+        found.append(best_of_orders(contest.tasks, contest.weights, horizon, lambda: clock.left_s <= 0))
     if contest.same_offset:
         found = [_with_same_offsets(contest, starts) for starts in found]
     found = [starts for starts in found if contest.kept <= starts.keys()]
@@ -235,7 +236,7 @@ def admit_best(contest: Contest, given: Sequence[Starts], options: Options, cloc
     search = _Search(contest, options, clock)
     try:
         clock.say("first schedule")
-        search.starts = first_schedule(contest, given)
+        search.starts = first_schedule(contest, given, clock)
         if not search.closed:
             if stays(contest.tasks, contest.hyperperiod_slots) <= MAX_WHOLE_STAYS:
                 search.run_whole()

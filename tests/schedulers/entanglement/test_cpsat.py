@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,16 @@ def test_free_starts_are_those_whose_slots_are_free(task_set: TaskSet) -> None:
         if starts is not None:
             timetable.place(one, starts)
             busy |= set().union(*(cells(one, start) for start in starts))
+
+
+def test_a_long_hyperperiod_is_searched_within_the_time() -> None:
+    tasks = (task(0, 4, 2), task(1, 2**17, 3), task(2, 2**16, 2), task(3, 8, 3))
+    begun = time.monotonic()
+    for objective in ("throughput", "jitter", "fair", "makespan"):
+        outcome = optimise(TaskSet(0.01, tasks), Options(objective=objective, time_limit_s=1, workers=1))
+        assert outcome.schedule.starts
+        assert outcome.status in ("optimal", "feasible", "heuristic")
+    assert time.monotonic() - begun < 40
 
 
 def contended(count: int = 14) -> TaskSet:

@@ -58,21 +58,26 @@ def network(nodes: int, seed: int) -> Topology:
         if nx.is_connected(graph):
             break
         radius *= 1.1
-    core = list(graph.edges())
-    places = [
-        Node(f"r{i}", kind="quantum-repeater", communication_qubits=1, storage_qubits=3) for i in range(half)
-    ]
-    places += [
-        Node(f"e{i}", kind="quantum-end", communication_qubits=1, storage_qubits=3) for i in range(half)
-    ]
-    ends = [(f"r{a}", f"r{b}") for a, b in core] + [(f"e{i}", f"r{i}") for i in range(half)]
-    links = [
-        QuantumLink(
-            a, b, length_m=5000.0, capabilities=(LinkCapability(LINK_FIDELITY, LINK_RATE_EBIT_PER_S),)
-        )
-        for a, b in ends
-    ]
-    return Topology(places, links, name=f"random-{nodes}")
+    return with_end_nodes(
+        [f"{a}" for a in graph], [(f"{a}", f"{b}") for a, b in graph.edges()], f"random-{nodes}"
+    )
+
+
+def with_end_nodes(nodes: list[str], links: list[tuple[str, str]], name: str) -> Topology:
+    """Make a quantum network of a graph: every node a repeater, with an end node of its own."""
+    places = [Node(f"r{a}", kind="quantum-repeater", communication_qubits=1, storage_qubits=3) for a in nodes]
+    places += [Node(f"e{a}", kind="quantum-end", communication_qubits=1, storage_qubits=3) for a in nodes]
+    point = (LinkCapability(LINK_FIDELITY, LINK_RATE_EBIT_PER_S),)
+    ends = [(f"r{a}", f"r{b}") for a, b in links] + [(f"e{a}", f"r{a}") for a in nodes]
+    return Topology(places, [QuantumLink(a, b, 5000.0, capabilities=point) for a, b in ends], name=name)
+
+
+def quantum(topology: Topology) -> Topology:
+    """Give a quantum topology as it is, and any other (Topology Zoo) with quantum links in place."""
+    if any(link.kind == "quantum" for link in topology.links.values()):
+        return topology
+    pairs = {tuple(sorted((link.source, link.target))) for link in topology.links.values()}
+    return with_end_nodes(list(topology.nodes), [(a, b) for a, b in sorted(pairs) if a != b], topology.name)
 
 
 def run(topology: Topology, count: int, limit_s: float, seed: int, min_fidelity: float) -> Row:
@@ -134,7 +139,7 @@ def main(
     """Show how time and gap grow."""
     limit_s = 3.0 if quick else time_limit
     networks = [network(nodes, seed) for nodes in (NODES[:1] if quick else NODES)]
-    networks += [load(name) for name in topology]
+    networks += [quantum(load(name)) for name in topology]
     rows = []
     for one in networks:
         for count in DEMANDS[:3] if quick else DEMANDS:

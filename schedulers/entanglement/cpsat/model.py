@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from ortools.sat.python import cp_model
 from schedulers.entanglement.cpsat.conflicts import Machine
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.tasks import PeriodicTask
+
+STOP_EVERY_S = 0.1
+"""How often a solver that was told to stop is told again: it may not have begun yet."""
 
 Windows = Sequence[Sequence[int]]
 """For each task, for each period, a mask of the starts that are allowed, counted from the release."""
@@ -62,7 +66,7 @@ class Answer:
     proven
         The best is optimal, or there is no solution.
     stopped
-        The solver ended before its time without a proof: the user interrupted it.
+        The user interrupted it.
     """
 
     starts: Starts | None
@@ -85,6 +89,45 @@ def _domain(mask: int) -> cp_model.Domain:
         mask >>= length
         low += length
     return cp_model.Domain.from_intervals(runs)
+
+
+def run(solver: cp_model.CpSolver, model: cp_model.CpModel) -> tuple[cp_model.CpSolverStatus, bool]:
+    """Run a solver; Ctrl-C makes it stop and keep what it has.
+
+    The solver works in a thread, since a signal is only seen here while this one waits.
+
+    Returns
+    -------
+    tuple
+        Its status, and whether the user interrupted it.
+    """
+    solver.parameters.catch_sigint_signal = False
+    found: list[cp_model.CpSolverStatus] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(solver.solve(model))
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            done.set()
+
+    done = threading.Event()  # an interrupted Thread.join forgets that the thread still runs
+    thread = threading.Thread(target=work, name="cp-sat")
+    thread.start()
+    stopped = False
+    while not done.is_set():
+        try:
+            if stopped:
+                solver.stop_search()
+            done.wait(STOP_EVERY_S if stopped else None)
+        except KeyboardInterrupt:
+            stopped = True
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0], stopped
 
 
 class PlacementModel:
@@ -172,11 +215,10 @@ class PlacementModel:
         solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
         solver.parameters.num_workers = workers
         solver.parameters.random_seed = seed
-        status = solver.solve(self.model)
+        status, stopped = run(solver, self.model)
         if status == cp_model.MODEL_INVALID:
             raise RuntimeError(f"the constraint model is not valid: {self.model.validate()}")
         proven = status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
-        stopped = not proven and solver.wall_time < 0.9 * time_limit_s
         if status == cp_model.INFEASIBLE:
             return Answer(None, None, None, proven, stopped)
         if status == cp_model.UNKNOWN:  # the bound may never have been set

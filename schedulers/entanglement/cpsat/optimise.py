@@ -153,7 +153,7 @@ def _selected(case: _Case, clock: Clock) -> tuple[Starts, Best | None]:
                 f"no schedule of all the demands to be kept was found in {clock.limit_s:g} s"
             )
         return {index: best.starts[index] for index in sorted(case.kept)}, None
-    half = Clock(SELECTION_SHARE * clock.left_s, case.options.progress)
+    half = clock.part(SELECTION_SHARE * clock.left_s)
     best = _admit(case, half, case.rates())
     clock.stopped = half.stopped
     return dict(best.starts or {}), best

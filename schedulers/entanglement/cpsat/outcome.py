@@ -146,6 +146,10 @@ class Clock:
         """Seconds left; 0 once the user has interrupted."""
         return 0.0 if self.stopped else max(0.0, self.limit_s - self.spent_s)
 
+    def part(self, limit_s: float) -> Clock:
+        """Make a clock for a part of what is left."""
+        return Clock(min(limit_s, self.left_s), lambda phase, _: self.say(phase))
+
     def say(self, phase: str) -> None:
         """Report a phase."""
         self._progress(phase, min(1.0, self.spent_s / max(self.limit_s, 1e-9)))

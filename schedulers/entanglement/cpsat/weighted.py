@@ -7,7 +7,7 @@ improved piece by piece (`neighbourhood`) and bounded by the knapsack.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qos.errors import InfeasibleError
@@ -23,7 +23,7 @@ from schedulers.entanglement.tasks import PeriodicTask
 MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
 
-KNAPSACK_SHARE, FIRST_SHARE, FOLDED_SHARE = 0.1, 0.25, 0.3
+KNAPSACK_SHARE, FIRST_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.15, 0.25, 0.3
 ALONE_SHARE = 0.1
 """Of the time one worker gets first: what it proves is the same in every run, which many workers' is not."""
 
@@ -183,37 +183,40 @@ class _Search:
         if answer.bound is not None:
             self.bound = min(self.bound, answer.bound)
 
+    def polish(self, time_limit_s: float) -> None:
+        """Improve the incumbent piece by piece."""
+        if self.starts is None or self.closed or self.clock.left_s <= 0:
+            return
+        contest = self.contest
+        placement = Placement(
+            contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets
+        )
+        part = self.clock.part(time_limit_s)
+        self.starts = improve(placement, contest.weights, self.starts, self.bound, self.options, part)
+        self.clock.stopped |= part.stopped
+        self.searched = True
+
     def run_whole(self) -> None:
-        """Search with the solver on the whole problem."""
+        """Search with the solver on the whole problem, and piece by piece, until nothing is left open."""
         everything, workers = machines(self.contest.tasks), self.options.workers
-        self.relax(everything, folded=False)
-        if self.closed:
-            return
-        if workers > 1:
-            self.solve(everything, ALONE_SHARE * self.clock.limit_s, 1)
-        if not self.closed and self.clock.left_s > 0:
-            self.solve(everything, FIRST_SHARE * self.clock.limit_s, workers)
-        if self.closed or self.clock.left_s <= 0:
-            return
-        self.relax(everything, folded=True)
-        if not self.closed and self.clock.left_s > 0:
-            self.solve(everything, self.clock.left_s, workers)
+        limit_s = self.clock.limit_s
+        phases: tuple[Callable[[], None], ...] = (
+            lambda: self.relax(everything, folded=False),
+            lambda: self.solve(everything, ALONE_SHARE * limit_s, 1),
+            lambda: self.solve(everything, FIRST_SHARE * limit_s, workers),
+            lambda: self.polish(PIECES_SHARE * limit_s),
+            lambda: self.relax(everything, folded=True),
+            lambda: self.solve(everything, self.clock.left_s, workers),
+        )
+        for phase in phases:
+            if self.closed or self.clock.left_s <= 0:
+                return
+            phase()
 
     def run_by_pieces(self) -> None:
-        """Improve the incumbent piece by piece."""
+        """Bound by the knapsack and improve the incumbent piece by piece."""
         self.relax(machines(self.contest.tasks), folded=False)
-        if self.starts is None or self.closed:
-            return
-        placement = Placement(
-            self.contest.tasks,
-            (),
-            self.contest.hyperperiod_slots,
-            self.contest.kept,
-            same_offset=self.contest.fixed_offsets,
-        )
-        better = improve(placement, self.contest.weights, self.starts, self.bound, self.options, self.clock)
-        self.searched = True
-        self.starts = better
+        self.polish(self.clock.left_s)
 
 
 def admit_best(contest: Contest, given: Sequence[Starts], options: Options, clock: Clock) -> Best:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-from qos.errors import InfeasibleError, InputError
+from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.online import OnlineScheduler
 from schedulers.entanglement.cpsat.optimise import optimise, paper_schedules
 from schedulers.entanglement.cpsat.outcome import Mode, Objective, Options, Outcome
@@ -192,6 +192,8 @@ def draw(rows: list[Row], path: Path) -> None:
         places, [r.batch_bound for r in rows], "_", color="#d55e00", markersize=14, label="proven bound"
     )
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xticks(list(places), [row.name for row in rows], rotation=60, ha="right", fontsize=8)
     axes.set_ylabel("throughput in ebit/s")
     axes.legend(frameon=False)
@@ -210,7 +212,7 @@ def main(data: Path | None, time_limit: float, quick: bool, out: Path, seed: int
     folder = data or default_data()
     files = sorted(folder.glob("*.json"))
     if not files:
-        raise InputError(f"{folder}: no task sets (*.json) there; --data names another folder")
+        raise click.ClickException(f"{folder}: no task sets (*.json) there; --data names another folder")
     out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     online: dict[str, float] = {}

@@ -189,7 +189,12 @@ def draw(rows: list[Row], path: Path) -> None:
     ):
         axes.bar([p + shift for p in places], values, 0.26, label=label, color=colour)
     axes.plot(
-        places, [r.batch_bound for r in rows], "_", color="#d55e00", markersize=14, label="proven bound"
+        [p + 0.27 for p in places],
+        [r.batch_bound for r in rows],
+        "_",
+        color="#d55e00",
+        markersize=14,
+        label="bound of batch",
     )
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")

@@ -20,6 +20,7 @@ from qos.errors import QosError
 VERBS: dict[str, str] = {
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "schedule": "Schedule entangled pairs on a quantum network.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",
     "topology": "List, show, check, convert and draw topologies.",

@@ -1,0 +1,220 @@
+"""How much any schedule can deliver at most: relaxations that leave out where exactly things run.
+
+`knapsack_bound`: every machine is busy for no longer than the hyperperiod, demands whole.
+
+`folded_bound`: time is taken modulo a window of ``W`` slots. The average of any schedule over its
+windows is a fractional choice of starts in one cyclic window that (1) starts a task of period ``p <= W``,
+``p`` dividing ``W``, once in each of the window's periods, inside the period, (2) starts a task of any
+other period ``W / p`` times, (3) holds every machine at most once at a time. With demands whole and the
+fractions free this is a small mixed-integer programme whose optimum bounds every schedule, since the
+average of a schedule is one of its points. It knows what the knapsack does not: that a task with a short
+period has little room to move, and what therefore cannot run beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from schedulers.entanglement.cpsat.conflicts import Machine
+from schedulers.entanglement.tasks import PeriodicTask
+
+MAX_NONZEROS = 1_600_000
+_TOLERANCE = 1e-6
+_OPTIMAL, _TIME_OUT = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which total weight of admitted tasks can be reached at most.
+
+    Attributes
+    ----------
+    tasks, machines
+        The tasks, and what they compete for.
+    weights
+        What admitting each is worth: whole numbers >= 0.
+    kept
+        Indices of tasks that must be admitted.
+    hyperperiod_slots
+        A multiple of every period.
+    """
+
+    tasks: Sequence[PeriodicTask]
+    machines: Sequence[Machine]
+    weights: Sequence[int]
+    kept: frozenset[int]
+    hyperperiod_slots: int
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Keep what the MIP solver writes to the process's stdout, whatever its options say, off the user's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(nowhere)
+        os.close(kept)
+
+
+class _Rows:
+    """A sparse matrix with limits, written row by row."""
+
+    def __init__(self) -> None:
+        self.row: list[int] = []
+        self.column: list[int] = []
+        self.value: list[float] = []
+        self.low: list[float] = []
+        self.high: list[float] = []
+
+    def add(self, terms: Mapping[int, float], low: float, high: float) -> None:
+        self.row += [len(self.low)] * len(terms)
+        self.column += terms.keys()
+        self.value += terms.values()
+        self.low.append(low)
+        self.high.append(high)
+
+    def solve(self, question: Question, columns: int, time_limit_s: float) -> int | None:
+        """Maximise the weights of the first columns, which are whole; give the proven bound."""
+        count = len(question.tasks)
+        cost = np.zeros(columns)
+        cost[:count] = [-weight for weight in question.weights]
+        lower = np.zeros(columns)
+        lower[list(question.kept)] = 1
+        upper = np.full(columns, np.inf)
+        upper[:count] = 1
+        whole = np.zeros(columns)
+        whole[:count] = 1
+        matrix = csr_array((self.value, (self.row, self.column)), shape=(len(self.low), columns))
+        with _silent_stdout():
+            answer = milp(
+                cost,
+                constraints=LinearConstraint(matrix, self.low, self.high),
+                integrality=whole,
+                bounds=Bounds(lower, upper),
+                options={"time_limit": time_limit_s, "mip_rel_gap": 0.0},
+            )
+        dual = answer.mip_dual_bound
+        if answer.status not in (_OPTIMAL, _TIME_OUT) or dual is None or not np.isfinite(dual):
+            return None
+        if answer.status == _TIME_OUT and (answer.fun is None or dual > answer.fun + _TOLERANCE):
+            return None  # stopped before there was a bound
+        return int(np.floor(-dual + _TOLERANCE * max(1.0, abs(dual))))
+
+
+def knapsack_bound(question: Question, time_limit_s: float) -> int:
+    """Bound the total weight by how long each machine is held; see the module.
+
+    Parameters
+    ----------
+    question
+        What is asked.
+    time_limit_s
+        After which the bound proven so far is returned.
+    """
+    everything = sum(question.weights)
+    if not question.tasks:
+        return everything
+    rows = _Rows()
+    for machine in question.machines:
+        terms = {
+            index: float(machine.busy_slots(index))
+            * (question.hyperperiod_slots // question.tasks[index].period_slots)
+            for index in machine.intervals
+        }
+        rows.add(terms, -np.inf, machine.span_slots(question.tasks, question.hyperperiod_slots))
+    bound = rows.solve(question, len(question.tasks), time_limit_s) if question.machines else None
+    return everything if bound is None else min(bound, everything)
+
+
+def _nonzeros(question: Question, window_slots: int) -> int:
+    return window_slots * sum(
+        machine.busy_slots(index) for machine in question.machines for index in machine.intervals
+    )
+
+
+def window_for(question: Question) -> int | None:
+    """Choose the window: the longest period, at most 64 slots or the shortest period, that is affordable."""
+    periods = sorted({task.period_slots for task in question.tasks})
+    cap = max(64, periods[0]) if periods else 0
+    fitting = [p for p in periods if p <= cap and question.hyperperiod_slots % p == 0]
+    fitting = [p for p in fitting if _nonzeros(question, p) <= MAX_NONZEROS]
+    return fitting[-1] if fitting else None
+
+
+def _start_columns(question: Question, window_slots: int) -> dict[tuple[int, int], int]:
+    """Give a column to each task and slot of the window where it can start."""
+    columns: dict[tuple[int, int], int] = {}
+    for index, task in enumerate(question.tasks):
+        period = task.period_slots
+        fixed = window_slots % period == 0
+        for slot in range(window_slots):
+            if not fixed or slot % period <= period - task.exec_slots:
+                columns[index, slot] = len(question.tasks) + len(columns)
+    return columns
+
+
+def _start_rows(
+    rows: _Rows, question: Question, window_slots: int, columns: Mapping[tuple[int, int], int]
+) -> None:
+    for index, task in enumerate(question.tasks):
+        period = task.period_slots
+        length = period if window_slots % period == 0 else window_slots
+        for begin in range(0, window_slots, length):
+            terms = {
+                columns[index, slot]: 1.0 for slot in range(begin, begin + length) if (index, slot) in columns
+            }
+            terms[index] = -length / period
+            rows.add(terms, 0.0, 0.0)
+
+
+def _machine_rows(
+    rows: _Rows, machine: Machine, window_slots: int, columns: Mapping[tuple[int, int], int]
+) -> None:
+    for slot in range(window_slots):
+        terms: dict[int, float] = {}
+        for index, intervals in machine.intervals.items():
+            for begin, end in intervals:
+                for offset in range(begin, end):
+                    column = columns.get((index, (slot - offset) % window_slots))
+                    if column is not None:
+                        terms[column] = terms.get(column, 0.0) + 1.0
+        rows.add(terms, -np.inf, 1.0)
+
+
+def folded_bound(question: Question, window_slots: int, time_limit_s: float) -> int:
+    """Bound the total weight by the averages of schedules over windows; see the module.
+
+    Parameters
+    ----------
+    question
+        What is asked.
+    window_slots
+        Divides the hyperperiod.
+    time_limit_s
+        After which the bound proven so far is returned.
+    """
+    begun = time.monotonic()
+    columns = _start_columns(question, window_slots)
+    rows = _Rows()
+    _start_rows(rows, question, window_slots, columns)
+    for machine in question.machines:
+        _machine_rows(rows, machine, window_slots, columns)
+        if time.monotonic() - begun > time_limit_s:
+            return sum(question.weights)
+    left = max(0.1, time_limit_s - (time.monotonic() - begun))
+    bound = rows.solve(question, len(question.tasks) + len(columns), left)
+    return sum(question.weights) if bound is None else min(bound, sum(question.weights))

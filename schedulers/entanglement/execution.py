@@ -3,13 +3,13 @@
 A schedule promises one pair a period, as if every operation succeeded. Here each link makes heralded
 attempts during its slots (geometric; where no attempt time is given, arrivals are a Poisson process), a
 swap succeeds with a probability, a distillation with that of its two Werner states, and pairs decohere in
-memory from the moment that they exist to the end of their instance. An operation runs at its slot if all
-pairs that it needs are there. A task may end in several operations (runs that repeat, packets of pairs):
+memory from the moment that they exist until their qubits are given free. An operation runs at its slot if
+all pairs that it needs are there. A task may end in several operations (runs that repeat, packets of pairs):
 each is a chance to deliver a pair. The schedule itself never moves.
 
-Decoherence is depolarising: each of the two memories of a pair keeps the Werner parameter
-``w = (4 F - 1) / 3`` with ``exp(-t / memory_s)``. Swapping multiplies the parameters; distillation is that
-of section IV of arXiv 2111.13124.
+A memory takes ``exp(-t / T1)`` of a pair's ZZ correlation and ``exp(-t / T2)`` of XX and YY; operations twirl
+their pairs to Werner states of parameter ``w = (4 F - 1) / 3``. Swapping multiplies the parameters;
+distillation is that of section IV of arXiv 2111.13124.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ class Conditions:
         Time of one attempt at a link; None: so short that arrivals are a Poisson process.
     swap_success
         Probability that a swap succeeds, in (0, 1].
-    memory_s
-        Time in which a memory keeps 1/e of a Werner parameter, > 0; infinite: for ever.
+    memory
+        T1 and T2 of every qubit whose node is not in `memories`, in seconds, each > 0; infinite: no decay.
+    memories
+        The same by node, the part of a qubit's name before the last hyphen.
     pairs
         How many pairs a period a task promises, by task id; 1 where nothing is said.
     links
@@ -77,7 +79,8 @@ class Conditions:
 
     attempt_s: float | None = None
     swap_success: float = 1.0
-    memory_s: float = inf
+    memory: tuple[float, float] = (inf, inf)
+    memories: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     pairs: Mapping[int, int] = field(default_factory=dict)
     links: Mapping[tuple[int, int], LinkQuality] = field(default_factory=dict)
 
@@ -86,8 +89,9 @@ class Conditions:
             raise ValueRefusedError(f"attempt_s {self.attempt_s!r}: must be more than 0 seconds")
         if not 0 < self.swap_success <= 1:
             raise ValueRefusedError(f"swap_success {self.swap_success!r}: must be above 0 and at most 1")
-        if not self.memory_s > 0:
-            raise ValueRefusedError(f"memory_s {self.memory_s!r}: must be more than 0 seconds")
+        for times in (self.memory, *self.memories.values()):
+            if not (times[0] > 0 and times[1] > 0):
+                raise ValueRefusedError(f"memory {times!r}: T1 and T2 must be more than 0 seconds")
         for task_id, pairs in self.pairs.items():
             if pairs < 1:
                 raise ValueRefusedError(f"pairs {pairs} of task {task_id}: must be at least 1")
@@ -160,13 +164,18 @@ class Execution:
 
 
 class _Steps(NamedTuple):
-    """The operations of a task in arrays, by offset; parents as positions, -1 for none; the last ones."""
+    """The operations of a task in arrays, by offset.
+
+    Parents are places in them, -1 for none; `decay` holds the decay rates of ZZ and of XX and YY of the pair
+    that each leaves, shape (operations, 2); `ends` the places of those that deliver.
+    """
 
     kind: IntArray
     duration: IntArray
     parents: IntArray
     rate: FloatArray
     werner: FloatArray
+    decay: FloatArray
     ends: IntArray
 
 
@@ -192,6 +201,14 @@ def _arrival(rate: float, attempt_s: float, duration_s: float, draw: float) -> f
 
 
 @compiled
+def _kept(steps: _Steps, step: int, waited_s: float) -> float:
+    """Say what is left of a Werner parameter after a pair waited, twirled again."""
+    return float(
+        (np.exp(-steps.decay[step, 0] * waited_s) + 2 * np.exp(-steps.decay[step, 1] * waited_s)) / 3
+    )
+
+
+@compiled
 def _replay_step(
     steps: _Steps,
     step: int,
@@ -202,7 +219,7 @@ def _replay_step(
     draw: float,
 ) -> None:
     """Run one operation: note when its pair is there and with which Werner parameter; never is infinity."""
-    slot_s, attempt_s, swap_success, decay = physics[0], physics[1], physics[2], physics[3]
+    slot_s, attempt_s, swap_success = physics[0], physics[1], physics[2]
     duration_s = steps.duration[step] * slot_s
     if steps.kind[step] == LINK:
         there[step] = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
@@ -213,8 +230,8 @@ def _replay_step(
     if there[first] == np.inf or there[second] == np.inf:
         return
     done = begin_s + duration_s
-    one = werner[first] * np.exp(-decay * (done - there[first]))
-    two = werner[second] * np.exp(-decay * (done - there[second]))
+    one = werner[first] * _kept(steps, first, done - there[first])
+    two = werner[second] * _kept(steps, second, done - there[second])
     if steps.kind[step] == SWAP:
         werner[step], success = one * two, swap_success
     else:
@@ -234,26 +251,26 @@ def _replay(
 ) -> FloatArray:
     """Run all instances of a task for some tables.
 
-    `physics` holds slot length, attempt time, swap success and the decay rate of a pair, in seconds.
+    `physics` holds slot length, attempt time and swap success; `ends_s` has shape (instances, ends).
 
     Returns
     -------
     array
-        The Werner parameter of each pair at the end of its instance, -1 for none; shape
+        The Werner parameter of each pair when it is handed over, -1 for none; shape
         (rounds, instances, ends).
     """
     size = steps.kind.size
-    found = np.full((rounds, ends_s.size, steps.ends.size), -1.0)
+    found = np.full((rounds, ends_s.shape[0], steps.ends.size), -1.0)
     there, werner = np.empty(size), np.empty(size)
     for turn in range(rounds):
-        for instance in range(ends_s.size):
+        for instance in range(ends_s.shape[0]):
             for step in range(size):
                 _replay_step(steps, step, begins_s[instance, step], there, werner, physics, rng.random())
             for index in range(steps.ends.size):
                 last = steps.ends[index]
                 if there[last] != np.inf:
-                    kept = np.exp(-physics[3] * (ends_s[instance] - there[last]))
-                    found[turn, instance, index] = werner[last] * kept
+                    waited_s = ends_s[instance, index] - there[last]
+                    found[turn, instance, index] = werner[last] * _kept(steps, last, waited_s)
     return found
 
 
@@ -315,6 +332,37 @@ def sufficient_link_fidelity(task: PeriodicTask) -> float:
     return (3 * high + 1) / 4
 
 
+def _held(task: PeriodicTask, order: list[int]) -> list[frozenset[str]]:
+    """Name for each operation, in order, the qubits that hold its pair."""
+    held: dict[int, frozenset[str]] = {}
+    for index in order:
+        operation = task.operations[index]
+        if operation.kind == "swap":
+            both = frozenset().union(*(held[parent] for parent in operation.parents))
+            held[index] = both - set(operation.qubits)
+        else:
+            held[index] = frozenset(operation.locked_qubits)
+    return [held[index] for index in order]
+
+
+def _decay(qubits: frozenset[str], conditions: Conditions) -> tuple[float, float]:
+    """Add up the decay rates of the memories that hold a pair."""
+    times = [conditions.memories.get(qubit.rpartition("-")[0], conditions.memory) for qubit in qubits]
+    return sum(1 / t1_s for t1_s, _ in times), sum(1 / t2_s for _, t2_s in times)
+
+
+def _handover(task: PeriodicTask, index: int, held: frozenset[str]) -> int:
+    """Say at which offset the qubits of a delivered pair are given free; the task's end if none holds it."""
+    operation = task.operations[index]
+    end = operation.offset_slots + operation.duration_slots
+    found = task.exec_slots
+    for qubit in held:
+        later = [o.offset_slots for o in task.operations if qubit in o.qubits and o.offset_slots >= end]
+        stays = [until for begin, until in task.occupancy.get(qubit, ()) if begin < end <= until]
+        found = min([found, *later, *stays])
+    return found
+
+
 def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Conditions) -> _Steps:
     position = {index: place for place, index in enumerate(order)}
     usual: float | None = None
@@ -334,28 +382,29 @@ def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Cond
     kinds = np.array([_KINDS[operation.kind] for operation in operations], dtype=np.int64)
     durations = np.array([operation.duration_slots for operation in operations], dtype=np.int64)
     ends = np.array(_ends(task, order), dtype=np.int64)
-    return _Steps(kinds, durations, parents, rates, werner, ends)
+    decay = np.array([_decay(qubits, conditions) for qubits in _held(task, order)], dtype=np.float64)
+    return _Steps(kinds, durations, parents, rates, werner, decay, ends)
 
 
 def _times_s(
     task: PeriodicTask, order: list[int], schedule: Schedule, slot_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Say when each operation of each instance begins, and when each instance ends, in seconds."""
+    """Say when each operation of each instance begins, and when each pair is handed over, in seconds."""
+    held = _held(task, order)
+    handovers = [_handover(task, order[place], held[place]) for place in _ends(task, order)]
+    offsets = [task.operations[index].offset_slots for index in order]
     begins, ends = [], []
     for instance, start in enumerate(schedule.starts[task.task_id]):
         parts = schedule.segments.get(task.task_id, ())
         pieces = parts[instance] if parts else ((start, task.exec_slots),)
-        row: dict[int, int] = {}
+        shifts: list[tuple[int, int]] = []
         done = 0
         for begin, length in pieces:
-            for index in order:
-                offset = task.operations[index].offset_slots
-                if done <= offset < done + length:
-                    row[index] = begin + offset - done
+            shifts.append((done + length, begin - done))
             done += length
-        begins.append([row[index] * slot_s for index in order])
-        ends.append(sum(pieces[-1]) * slot_s)
-    return np.array(begins, dtype=np.float64), np.array(ends, dtype=np.float64)
+        begins.append([x + next(shift for until, shift in shifts if x < until) for x in offsets])
+        ends.append([x + next(shift for until, shift in shifts if x <= until) for x in handovers])
+    return np.array(begins) * slot_s, np.array(ends) * slot_s
 
 
 def wilson(successes: int, trials: int) -> Estimate:
@@ -394,7 +443,7 @@ def _judge(
         delivered = Estimate(share.mean * rate, share.low * rate, share.high * rate)
     else:
         delivered = _mean(counted.sum(axis=2).reshape(-1) * rate)
-    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s)[complete]
+    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s.max(axis=1))[complete]
     return TaskExecution(
         task_id=task.task_id,
         promised_ebit_per_s=rate * pairs,
@@ -434,9 +483,7 @@ def execute(
         raise ValueRefusedError(f"seed {seed}: must not be negative")
     slot_s = task_set.slot_s
     table_s = schedule.hyperperiod_slots * slot_s
-    physics = np.array(
-        [slot_s, conditions.attempt_s or 0.0, conditions.swap_success, 2 / conditions.memory_s]
-    )
+    physics = np.array([slot_s, conditions.attempt_s or 0.0, conditions.swap_success])
     tasks: list[TaskExecution] = []
     per_round = np.zeros(rounds)
     for task in task_set.tasks:

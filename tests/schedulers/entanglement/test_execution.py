@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import exp, sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,7 @@ SWAP = PeriodicTask(
     occupancy=dict.fromkeys(("a-C0", "b-C0", "b-S0", "c-C0"), ((0, 5),)),
     operations=(*LINKS, Operation("S", "swap", 4, 1, ("b-C0", "b-S0"), (), (0, 1))),
 )
+SWAP_AT_4 = SWAP.operations[2]
 SET = TaskSet(0.01, (SWAP,))
 SCHEDULE = Schedule(10, {0: (2,)})
 SURE = {(0, 0): LinkQuality(100.0, 0.9), (0, 1): LinkQuality(100.0, 0.9)}
@@ -74,12 +76,33 @@ def test_swaps_fail_with_their_probability() -> None:
 
 def test_memories_decohere_from_arrival_to_use() -> None:
     # Both links arrive after 10 ms and are used 50 ms after their start; each pair rests in two memories.
-    conditions = Conditions(attempt_s=0.01, memory_s=0.2, links=SURE)
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
     found = execute(SET, SCHEDULE, conditions, rounds=10, seed=5).tasks[0]
     kept = ((4 * 0.9 - 1) / 3 * exp(-2 * 0.04 / 0.2)) ** 2
     assert found.fidelity is not None
     assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
     assert not found.keeps_fidelity
+
+
+def test_relaxation_and_dephasing_take_their_correlations_node_by_node() -> None:
+    # One slot of waiting for the swap, three before it: only b dephases, and holds one half of each pair.
+    conditions = Conditions(attempt_s=0.01, memories={"b": (float("inf"), 0.2)}, links=SURE)
+    found = execute(SET, SCHEDULE, conditions, rounds=10, seed=5).tasks[0]
+    kept = ((4 * 0.9 - 1) / 3 * (1 + 2 * exp(-0.04 / 0.2)) / 3) ** 2
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
+
+
+def test_a_pair_waits_until_its_qubits_are_given_free() -> None:
+    early = replace(SWAP, exec_slots=5, operations=(*LINKS, replace(SWAP_AT_4, offset_slots=4)))
+    long = replace(early, exec_slots=9, occupancy=dict.fromkeys(SWAP.occupancy, ((0, 9),)))
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
+    short_wait = execute(TaskSet(0.01, (early,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    long_wait = execute(TaskSet(0.01, (long,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    assert short_wait.fidelity is not None
+    assert long_wait.fidelity is not None
+    ratio = (long_wait.fidelity.mean - 0.25) / (short_wait.fidelity.mean - 0.25)
+    assert ratio == pytest.approx(exp(-2 * 0.04 / 0.2))
 
 
 def test_distillation_succeeds_as_its_states_say() -> None:
@@ -98,7 +121,7 @@ def test_distillation_succeeds_as_its_states_say() -> None:
 
 def test_an_interruption_costs_fidelity() -> None:
     cut = Schedule(10, {0: (0,)}, {0: (((0, 4), (9, 1)),)})
-    conditions = Conditions(attempt_s=0.01, memory_s=0.2, links=SURE)
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
     whole = execute(SET, SCHEDULE, conditions, rounds=10).tasks[0].fidelity
     parted = execute(SET, cut, conditions, rounds=10).tasks[0].fidelity
     assert whole is not None
@@ -164,11 +187,12 @@ def test_a_shared_set_delivers_less_than_it_promises(shared_data: Path, name: st
         ({"attempt_s": 0.0}, "attempt_s"),
         ({"swap_success": 0.0}, "swap_success"),
         ({"swap_success": float("nan")}, "swap_success"),
-        ({"memory_s": 0.0}, "memory_s"),
-        ({"memory_s": float("nan")}, "memory_s"),
+        ({"memory": (0.0, 1.0)}, "memory"),
+        ({"memory": (1.0, float("nan"))}, "memory"),
+        ({"memories": {"a": (1.0, -1.0)}}, "memory"),
     ],
 )
-def test_conditions_out_of_range_are_refused(arguments: dict[str, float], complaint: str) -> None:
+def test_conditions_out_of_range_are_refused(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueRefusedError, match=complaint):
         Conditions(**arguments)
 

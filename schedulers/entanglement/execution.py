@@ -3,19 +3,20 @@
 A schedule promises one pair a period, as if every operation succeeded. Here each link makes heralded
 attempts during its slots (geometric; where no attempt time is given, arrivals are a Poisson process), a
 swap succeeds with a probability, a distillation with that of its two Werner states, and pairs decohere in
-memory from the moment that they exist until their qubits are given free. An operation runs at its slot if
-all pairs that it needs are there. A task may end in several operations (runs that repeat, packets of pairs):
-each is a chance to deliver a pair. The schedule itself never moves.
+memory. An operation succeeds only if all pairs that it needs are there. A task may end in several operations
+(runs that repeat, packets of pairs): each is a chance to deliver a pair. The schedule itself never moves.
 
-A memory takes ``exp(-t / T1)`` of a pair's ZZ correlation and ``exp(-t / T2)`` of XX and YY; operations twirl
-their pairs to Werner states of parameter ``w = (4 F - 1) / 3``. Swapping multiplies the parameters;
-distillation is that of section IV of arXiv 2111.13124.
+A qubit waits from the moment that its pair exists to the end of the next operation on it, or until it is
+given free. Its memory takes ``exp(-t / T1)`` of the ZZ correlation and ``exp(-t / T2)`` of XX and YY; pairs
+are twirled to Werner states of parameter ``w = (4 F - 1) / 3``. Swapping multiplies the parameters, in
+whatever order swaps run; distillation is that of section IV of arXiv 2111.13124.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
@@ -164,10 +165,11 @@ class Execution:
 
 
 class _Steps(NamedTuple):
-    """The operations of a task in arrays, by offset.
+    """The operations of a task in arrays, parents first.
 
-    Parents are places in them, -1 for none; `decay` holds the decay rates of ZZ and of XX and YY of the pair
-    that each leaves, shape (operations, 2); `ends` the places of those that deliver.
+    Parents are places in them, -1 for none; `decay` holds for each operation and each qubit that it leaves
+    its pair in the decay rates of ZZ and of XX and YY, shape (operations, qubits, 2), 0 where there are
+    fewer; `ends` the places of those that deliver.
     """
 
     kind: IntArray
@@ -201,11 +203,14 @@ def _arrival(rate: float, attempt_s: float, duration_s: float, draw: float) -> f
 
 
 @compiled
-def _kept(steps: _Steps, step: int, waited_s: float) -> float:
-    """Say what is left of a Werner parameter after a pair waited, twirled again."""
-    return float(
-        (np.exp(-steps.decay[step, 0] * waited_s) + 2 * np.exp(-steps.decay[step, 1] * waited_s)) / 3
-    )
+def _kept(decay_per_s: FloatArray, until_s: FloatArray, since_s: float) -> float:
+    """Say what is left of a Werner parameter after its qubits waited, twirled again."""
+    population, coherence = 0.0, 0.0
+    for qubit in range(until_s.size):
+        waited_s = until_s[qubit] - since_s
+        population += decay_per_s[qubit, 0] * waited_s
+        coherence += decay_per_s[qubit, 1] * waited_s
+    return float((np.exp(-population) + 2 * np.exp(-coherence)) / 3)
 
 
 @compiled
@@ -213,45 +218,49 @@ def _replay_step(
     steps: _Steps,
     step: int,
     begin_s: float,
-    there: FloatArray,
+    until_s: FloatArray,
     werner: FloatArray,
     physics: FloatArray,
     draw: float,
 ) -> None:
-    """Run one operation: note when its pair is there and with which Werner parameter; never is infinity."""
+    """Run one operation: note the Werner parameter of its pair as it is next used, -1 if there is none."""
     slot_s, attempt_s, swap_success = physics[0], physics[1], physics[2]
     duration_s = steps.duration[step] * slot_s
+    werner[step] = -1.0
     if steps.kind[step] == LINK:
-        there[step] = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
-        werner[step] = steps.werner[step]
+        there = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
+        if there != np.inf:
+            werner[step] = steps.werner[step] * _kept(steps.decay[step], until_s, there)
         return
-    first, second = steps.parents[step, 0], steps.parents[step, 1]
-    there[step] = np.inf
-    if there[first] == np.inf or there[second] == np.inf:
+    one, two = werner[steps.parents[step, 0]], werner[steps.parents[step, 1]]
+    if one < 0 or two < 0:
         return
-    done = begin_s + duration_s
-    one = werner[first] * _kept(steps, first, done - there[first])
-    two = werner[second] * _kept(steps, second, done - there[second])
     if steps.kind[step] == SWAP:
-        werner[step], success = one * two, swap_success
+        result, success = one * two, swap_success
     else:
-        werner[step], success = _distilled(one, two)
+        result, success = _distilled(one, two)
     if draw < success:
-        there[step] = done
+        werner[step] = result * _kept(steps.decay[step], until_s, begin_s + duration_s)
 
 
 @compiled
 def _replay(
     steps: _Steps,
     begins_s: FloatArray,
-    ends_s: FloatArray,
+    untils_s: FloatArray,
     rounds: int,
     physics: FloatArray,
     rng: np.random.Generator,
 ) -> FloatArray:
     """Run all instances of a task for some tables.
 
-    `physics` holds slot length, attempt time and swap success; `ends_s` has shape (instances, ends).
+    Parameters
+    ----------
+    begins_s, untils_s
+        When each operation begins, shape (instances, operations), and until when each qubit of its pair
+        waits, shape (instances, operations, qubits).
+    physics
+        Slot length, attempt time and swap success.
 
     Returns
     -------
@@ -260,17 +269,15 @@ def _replay(
         (rounds, instances, ends).
     """
     size = steps.kind.size
-    found = np.full((rounds, ends_s.shape[0], steps.ends.size), -1.0)
-    there, werner = np.empty(size), np.empty(size)
+    found = np.empty((rounds, begins_s.shape[0], steps.ends.size))
+    werner = np.empty(size)
     for turn in range(rounds):
-        for instance in range(ends_s.shape[0]):
+        for instance in range(begins_s.shape[0]):
             for step in range(size):
-                _replay_step(steps, step, begins_s[instance, step], there, werner, physics, rng.random())
+                begin_s, until_s = begins_s[instance, step], untils_s[instance, step]
+                _replay_step(steps, step, begin_s, until_s, werner, physics, rng.random())
             for index in range(steps.ends.size):
-                last = steps.ends[index]
-                if there[last] != np.inf:
-                    waited_s = ends_s[instance, index] - there[last]
-                    found[turn, instance, index] = werner[last] * _kept(steps, last, waited_s)
+                found[turn, instance, index] = werner[steps.ends[index]]
     return found
 
 
@@ -281,16 +288,18 @@ def _order(task: PeriodicTask) -> list[int]:
         raise ValueRefusedError(
             f"task {task.task_id}: its operations are not known; they are needed to replay it"
         )
-    order = sorted(range(len(operations)), key=lambda i: (operations[i].offset_slots, i))
-    for index in order:
-        operation = operations[index]
+    for operation in operations:
         wanted = 0 if operation.kind == "link" else 2
         if len(operation.parents) != wanted:
             raise ValueRefusedError(
                 f"task {task.task_id}: operation {operation.name!r} ({operation.kind}) has "
                 f"{len(operation.parents)} parents; {wanted} are needed to replay it"
             )
-    return order
+    waiting_for = {index: operation.parents for index, operation in enumerate(operations)}
+    try:
+        return list(TopologicalSorter(waiting_for).static_order())
+    except CycleError:
+        raise ValueRefusedError(f"task {task.task_id}: its operations wait for each other") from None
 
 
 def _ends(task: PeriodicTask, order: list[int]) -> list[int]:
@@ -332,34 +341,30 @@ def sufficient_link_fidelity(task: PeriodicTask) -> float:
     return (3 * high + 1) / 4
 
 
-def _held(task: PeriodicTask, order: list[int]) -> list[frozenset[str]]:
-    """Name for each operation, in order, the qubits that hold its pair."""
-    held: dict[int, frozenset[str]] = {}
-    for index in order:
-        operation = task.operations[index]
-        if operation.kind == "swap":
-            both = frozenset().union(*(held[parent] for parent in operation.parents))
-            held[index] = both - set(operation.qubits)
-        else:
-            held[index] = frozenset(operation.locked_qubits)
-    return [held[index] for index in order]
-
-
-def _decay(qubits: frozenset[str], conditions: Conditions) -> tuple[float, float]:
-    """Add up the decay rates of the memories that hold a pair."""
-    times = [conditions.memories.get(qubit.rpartition("-")[0], conditions.memory) for qubit in qubits]
-    return sum(1 / t1_s for t1_s, _ in times), sum(1 / t2_s for _, t2_s in times)
-
-
-def _handover(task: PeriodicTask, index: int, held: frozenset[str]) -> int:
-    """Say at which offset the qubits of a delivered pair are given free; the task's end if none holds it."""
+def _waits(task: PeriodicTask, index: int) -> dict[str, int]:
+    """Say until which offset each qubit waits that an operation leaves its pair in."""
     operation = task.operations[index]
     end = operation.offset_slots + operation.duration_slots
-    found = task.exec_slots
-    for qubit in held:
-        later = [o.offset_slots for o in task.operations if qubit in o.qubits and o.offset_slots >= end]
-        stays = [until for begin, until in task.occupancy.get(qubit, ()) if begin < end <= until]
-        found = min([found, *later, *stays])
+    found = {}
+    for qubit in operation.locked_qubits:
+        later = [o for o in task.operations if qubit in o.qubits and o.offset_slots >= end]
+        if later:
+            following = min(later, key=lambda o: o.offset_slots)
+            found[qubit] = following.offset_slots + following.duration_slots
+        else:
+            stays = [until for begin, until in task.occupancy.get(qubit, ()) if begin < end <= until]
+            found[qubit] = min([task.exec_slots, *stays])
+    return found
+
+
+def _decays(task: PeriodicTask, order: list[int], conditions: Conditions) -> FloatArray:
+    """Lay out the decay rates of the qubits that hold each operation's pair."""
+    most = max(len(operation.locked_qubits) for operation in task.operations)
+    found = np.zeros((len(order), most, 2))
+    for place, index in enumerate(order):
+        for number, qubit in enumerate(task.operations[index].locked_qubits):
+            t1_s, t2_s = conditions.memories.get(qubit.rpartition("-")[0], conditions.memory)
+            found[place, number] = 1 / t1_s, 1 / t2_s
     return found
 
 
@@ -382,29 +387,49 @@ def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Cond
     kinds = np.array([_KINDS[operation.kind] for operation in operations], dtype=np.int64)
     durations = np.array([operation.duration_slots for operation in operations], dtype=np.int64)
     ends = np.array(_ends(task, order), dtype=np.int64)
-    decay = np.array([_decay(qubits, conditions) for qubits in _held(task, order)], dtype=np.float64)
+    decay = _decays(task, order, conditions)
     return _Steps(kinds, durations, parents, rates, werner, decay, ends)
 
 
-def _times_s(
-    task: PeriodicTask, order: list[int], schedule: Schedule, slot_s: float
-) -> tuple[FloatArray, FloatArray]:
-    """Say when each operation of each instance begins, and when each pair is handed over, in seconds."""
-    held = _held(task, order)
-    handovers = [_handover(task, order[place], held[place]) for place in _ends(task, order)]
-    offsets = [task.operations[index].offset_slots for index in order]
-    begins, ends = [], []
-    for instance, start in enumerate(schedule.starts[task.task_id]):
-        parts = schedule.segments.get(task.task_id, ())
-        pieces = parts[instance] if parts else ((start, task.exec_slots),)
-        shifts: list[tuple[int, int]] = []
-        done = 0
-        for begin, length in pieces:
-            shifts.append((done + length, begin - done))
-            done += length
-        begins.append([x + next(shift for until, shift in shifts if x < until) for x in offsets])
-        ends.append([x + next(shift for until, shift in shifts if x <= until) for x in handovers])
-    return np.array(begins) * slot_s, np.array(ends) * slot_s
+class _Clock:
+    """Where the offsets of a task lie in time, instance by instance."""
+
+    def __init__(self, task: PeriodicTask, schedule: Schedule, slot_s: float) -> None:
+        self._slot_s = slot_s
+        self._shifts: list[list[tuple[int, int]]] = []
+        for instance, start in enumerate(schedule.starts[task.task_id]):
+            parts = schedule.segments.get(task.task_id, ())
+            shifts, done = [], 0
+            for begin, length in parts[instance] if parts else ((start, task.exec_slots),):
+                shifts.append((done + length, begin - done))
+                done += length
+            self._shifts.append(shifts)
+
+    def begins_s(self, offsets: Sequence[int]) -> FloatArray:
+        """Say when what begins at some offsets begins, shape (instances, offsets)."""
+        return self._at(offsets, 1)
+
+    def ends_s(self, offsets: Sequence[int]) -> FloatArray:
+        """Say when what ends at some offsets ends, shape (instances, offsets)."""
+        return self._at(offsets, 0)
+
+    def _at(self, offsets: Sequence[int], least: int) -> FloatArray:
+        """Find each offset in the part that goes on for at least so many slots after it."""
+        rows = [
+            [offset + next(shift for until, shift in shifts if offset + least <= until) for offset in offsets]
+            for shifts in self._shifts
+        ]
+        return np.array(rows, dtype=np.float64) * self._slot_s
+
+
+def _untils_s(task: PeriodicTask, order: list[int], clock: _Clock, qubits: int) -> FloatArray:
+    """Say until when each qubit waits, shape (instances, operations, qubits)."""
+    offsets: list[int] = []
+    for index in order:
+        waits = list(_waits(task, index).values())
+        offsets += waits + [task.exec_slots] * (qubits - len(waits))
+    found = clock.ends_s(offsets)
+    return found.reshape(len(found), len(order), qubits)
 
 
 def wilson(successes: int, trials: int) -> Estimate:
@@ -443,7 +468,7 @@ def _judge(
         delivered = Estimate(share.mean * rate, share.low * rate, share.high * rate)
     else:
         delivered = _mean(counted.sum(axis=2).reshape(-1) * rate)
-    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s.max(axis=1))[complete]
+    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s[:, 0])[complete]
     return TaskExecution(
         task_id=task.task_id,
         promised_ebit_per_s=rate * pairs,
@@ -490,12 +515,14 @@ def execute(
         if task.task_id not in schedule.starts:
             continue
         order = _order(task)
-        begins_s, ends_s = _times_s(task, order, schedule, slot_s)
         steps = _steps(task, order, slot_s, conditions)
+        clock = _Clock(task, schedule, slot_s)
+        begins_s = clock.begins_s([task.operations[index].offset_slots for index in order])
+        untils_s = _untils_s(task, order, clock, steps.decay.shape[1])
         rng = np.random.default_rng(np.random.SeedSequence((seed, task.task_id)))
-        werner = _replay(steps, begins_s, ends_s, rounds, physics, rng)
+        werner = _replay(steps, begins_s, untils_s, rounds, physics, rng)
         pairs = conditions.pairs.get(task.task_id, 1)
         per_round += np.minimum((werner >= 0).sum(axis=2), pairs).sum(axis=1)
-        tasks.append(_judge(task, werner, ends_s, table_s, pairs))
+        tasks.append(_judge(task, werner, clock.ends_s([task.exec_slots]), table_s, pairs))
     promised = sum(task.promised_ebit_per_s for task in tasks)
     return Execution(rounds, promised, _mean(per_round / table_s), tuple(tasks))

@@ -105,6 +105,33 @@ def test_a_pair_waits_until_its_qubits_are_given_free() -> None:
     assert ratio == pytest.approx(exp(-2 * 0.04 / 0.2))
 
 
+def test_swaps_may_run_in_another_order_than_they_are_written() -> None:
+    chain = PeriodicTask(
+        task_id=0,
+        name="chain",
+        source="a",
+        destination="d",
+        min_fidelity=0.6,
+        period_slots=10,
+        exec_slots=4,
+        occupancy=dict.fromkeys(("a-C0", "b-C0", "b-S0", "c-C0", "c-S0", "d-C0"), ((0, 4),)),
+        operations=(
+            Operation("L0", "link", 0, 1, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+            Operation("L1", "link", 0, 1, ("b-S0", "c-C0"), ("b-S0", "c-C0")),
+            Operation("S0", "swap", 3, 1, ("b-C0", "b-S0"), (), (0, 1)),
+            Operation("L2", "link", 0, 1, ("c-S0", "d-C0"), ("c-S0", "d-C0")),
+            Operation("S1", "swap", 1, 1, ("c-C0", "c-S0"), (), (2, 3)),
+        ),
+    )
+    links = {(0, i): LinkQuality(100.0, 0.9) for i in (0, 1, 3)}
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=links)
+    found = execute(TaskSet(0.01, (chain,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    # Both qubits of node c wait one slot, all others three.
+    kept = (2.6 / 3) ** 3 * exp(-(2 * 0.01 + 4 * 0.03) / 0.2)
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
+
+
 def test_distillation_succeeds_as_its_states_say() -> None:
     pump = replace(
         SWAP,
@@ -209,6 +236,9 @@ def test_links_rounds_and_tasks_that_cannot_be_are_refused() -> None:
         execute(SET, SCHEDULE, Conditions(), seed=-1)
     with pytest.raises(ValueRefusedError, match="operations are not known"):
         execute(TaskSet(0.01, (replace(SWAP, operations=()),)), SCHEDULE, Conditions())
+    circle = (*LINKS, replace(SWAP.operations[2], parents=(0, 2)))
+    with pytest.raises(ValueRefusedError, match="wait for each other"):
+        execute(TaskSet(0.01, (replace(SWAP, operations=circle),)), SCHEDULE, Conditions())
     orphan = replace(SWAP.operations[2], parents=(0,))
     with pytest.raises(ValueRefusedError, match="1 parents; 2 are needed"):
         execute(TaskSet(0.01, (replace(SWAP, operations=(*LINKS, orphan)),)), SCHEDULE, Conditions())

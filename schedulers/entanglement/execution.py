@@ -341,19 +341,36 @@ def sufficient_link_fidelity(task: PeriodicTask) -> float:
     return (3 * high + 1) / 4
 
 
-def _waits(task: PeriodicTask, index: int) -> dict[str, int]:
-    """Say until which offset each qubit waits that an operation leaves its pair in."""
+def _users(task: PeriodicTask, order: list[int]) -> dict[int, set[int]]:
+    """Name for each operation those that use its pair, directly or through others."""
+    found: dict[int, set[int]] = {index: set() for index in order}
+    for index in reversed(order):
+        for parent in task.operations[index].parents:
+            found[parent] |= {index} | found[index]
+    return found
+
+
+def _waits(task: PeriodicTask, index: int, users: set[int]) -> dict[str, int]:
+    """Say until which offset each qubit waits that an operation leaves its pair in.
+
+    To the end of the next operation on it that uses the pair; the qubits of a pair that is handed over are
+    free when their stay ends or another run begins on them.
+    """
     operation = task.operations[index]
     end = operation.offset_slots + operation.duration_slots
     found = {}
     for qubit in operation.locked_qubits:
-        later = [o for o in task.operations if qubit in o.qubits and o.offset_slots >= end]
-        if later:
-            following = min(later, key=lambda o: o.offset_slots)
-            found[qubit] = following.offset_slots + following.duration_slots
+        later = [
+            (other.offset_slots, number)
+            for number, other in enumerate(task.operations)
+            if qubit in other.qubits and other.offset_slots >= end
+        ]
+        begin, following = min(later, default=(task.exec_slots, -1))
+        if following in users:
+            found[qubit] = begin + task.operations[following].duration_slots
         else:
-            stays = [until for begin, until in task.occupancy.get(qubit, ()) if begin < end <= until]
-            found[qubit] = min([task.exec_slots, *stays])
+            stays = [until for start, until in task.occupancy.get(qubit, ()) if start < end <= until]
+            found[qubit] = min([begin, *stays])
     return found
 
 
@@ -425,8 +442,9 @@ class _Clock:
 def _untils_s(task: PeriodicTask, order: list[int], clock: _Clock, qubits: int) -> FloatArray:
     """Say until when each qubit waits, shape (instances, operations, qubits)."""
     offsets: list[int] = []
+    users = _users(task, order)
     for index in order:
-        waits = list(_waits(task, index).values())
+        waits = list(_waits(task, index, users[index]).values())
         offsets += waits + [task.exec_slots] * (qubits - len(waits))
     found = clock.ends_s(offsets)
     return found.reshape(len(found), len(order), qubits)

@@ -132,6 +132,23 @@ def test_swaps_may_run_in_another_order_than_they_are_written() -> None:
     assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
 
 
+def test_the_next_run_on_a_qubit_ends_the_wait_of_a_delivered_pair() -> None:
+    runs = replace(
+        SWAP,
+        exec_slots=10,
+        occupancy={"a-C0": ((0, 10),), "b-C0": ((0, 10),)},
+        operations=(
+            Operation("L#0", "link", 0, 2, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+            Operation("L#1", "link", 5, 2, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+        ),
+    )
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
+    found = execute(TaskSet(0.01, (runs,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    kept = (4 * 0.9 - 1) / 3 * exp(-2 * 0.04 / 0.2)  # there after one slot, free after five
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
+
+
 def test_distillation_succeeds_as_its_states_say() -> None:
     pump = replace(
         SWAP,

@@ -66,6 +66,8 @@ class PeriodicTask:
         For each qubit, the disjoint ascending intervals in [0, exec_slots) in which the task holds it.
     operations
         The protocol itself; empty where only the occupancy is known.
+    max_jitter_slots
+        How far the start may move within its period from one instance to another; None: anywhere.
     """
 
     task_id: int
@@ -78,6 +80,7 @@ class PeriodicTask:
     occupancy: Mapping[str, tuple[Interval, ...]]
     preemption_budget_slots: int = 0
     operations: tuple[Operation, ...] = ()
+    max_jitter_slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,17 @@ from pathlib import Path
 
 import click
 import numpy as np
+
 from qos.demands import EntanglementDemand
+from qos.errors import InfeasibleError
+from schedulers.entanglement.admission import admit
 from schedulers.entanglement.bell_diagonal import Memory
 from schedulers.entanglement.compile import CompileOptions, Compiler
 from schedulers.entanglement.delivery import Physics
-from schedulers.entanglement.workload import fixed_load
-
-from qos.errors import InfeasibleError
-from schedulers.entanglement.admission import admit
 from schedulers.entanglement.execution import execute
 from schedulers.entanglement.link_conditions import conditions_of
 from schedulers.entanglement.scheduler import get_scheduler
+from schedulers.entanglement.workload import fixed_load
 from topologies.files import load as load_topology
 
 TOPOLOGIES = ("star", "h", "line", "symmetric")

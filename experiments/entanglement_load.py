@@ -22,14 +22,14 @@ import numpy as np
 from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import track
-from schedulers.entanglement.compile import CompileOptions, Compiler
-from schedulers.entanglement.protocol import SearchOptions
-from schedulers.entanglement.workload import fixed_load
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.admission import admit
+from schedulers.entanglement.compile import CompileOptions, Compiler
 from schedulers.entanglement.metrics import measure
+from schedulers.entanglement.protocol import SearchOptions
 from schedulers.entanglement.scheduler import get_scheduler
+from schedulers.entanglement.workload import fixed_load
 from topologies.files import load as load_topology
 
 SCHEDULERS = ("pts-np-edf", "rcpsp-np-fpr", "rcpsp-np-edf")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+
+pytest.importorskip("schedulers.entanglement.compile")
+
 from qos.demands import EntanglementDemand
+from schedulers.entanglement.admission import admit
 from schedulers.entanglement.bell_diagonal import Memory
 from schedulers.entanglement.compile import CompileOptions, Compiler, Packet
 from schedulers.entanglement.delivery import Physics
-
-from schedulers.entanglement.admission import admit
 from schedulers.entanglement.execution import execute
 from schedulers.entanglement.link_conditions import conditions_of
 from schedulers.entanglement.scheduler import get_scheduler

@@ -3,7 +3,7 @@
 The document holds ``format``, ``slot_seconds``, ``hyperperiod``, ``demands`` (``src``, ``dst``, ``f_min``,
 ``rate``, ``task``) and ``tasks`` (``id``, ``name``, ``period``, ``exec_time``, ``preemption_budget``,
 ``resources``, ``occupancy``, ``subtasks``; where starts may not move freely, ``max_jitter``). What else it
-holds about its origin (``topology``, ``seed``, ``target_load`` ...) says nothing about the tasks and is passed
+holds about its origin (``topology``, ``seed``, ``target_load`` ...) says nothing about tasks and is passed
 over. All times are in slots.
 """
 

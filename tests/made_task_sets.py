@@ -66,6 +66,7 @@ def tasks(draw: st.DrawFn, task_id: int) -> PeriodicTask:
         occupancy=occupancy_of(operations, exec_slots),
         preemption_budget_slots=draw(st.sampled_from([0, 1, 3, 10, 100])),
         operations=operations if draw(st.booleans()) else (),
+        max_jitter_slots=draw(st.sampled_from([None, None, None, 0, 2])),
     )
 
 

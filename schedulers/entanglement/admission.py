@@ -2,7 +2,8 @@
 
 The paper's loop (arXiv 2111.13124, section V): skip a demand if a qubit would be asked for more than all
 its slots; otherwise schedule all admitted tasks and the new one from an empty table and admit it iff every
-instance meets its deadline. A rejected demand is never tried again.
+instance meets its deadline. A rejected demand is never tried again. Where tasks bound how far their start
+may move within the period, which the paper does not know, a table that moves one further does not count.
 
 Tasks that share no qubit, directly or through others, do not see each other in the RCPSP schedulers, so
 only the part of the network that the new task joins is scheduled again: the admitted sets are those of the
@@ -115,8 +116,23 @@ def _repeat(task_set: TaskSet, placements: list[Placement]) -> Schedule:
     )
 
 
+def _starts_stay_near(task_set: TaskSet, placement: Placement) -> bool:
+    """Say if no start moves within its period by more than its task allows."""
+    begin = 0
+    for member in placement.members:
+        task = task_set.tasks[member]
+        end = begin + placement.hyperperiod_slots // task.period_slots
+        if task.max_jitter_slots is not None:
+            offsets = placement.starts[begin:end] - np.arange(end - begin) * task.period_slots
+            if np.ptp(offsets) > task.max_jitter_slots:
+                return False
+        begin = end
+    return True
+
+
 def _place(task_set: TaskSet, placer: Placer, members: tuple[int, ...]) -> Placement | None:
-    return placer(members, lcm(*(task_set.tasks[member].period_slots for member in members)))
+    found = placer(members, lcm(*(task_set.tasks[member].period_slots for member in members)))
+    return found if found is not None and _starts_stay_near(task_set, found) else None
 
 
 def admit(task_set: TaskSet, scheduler: Scheduler) -> Schedule:
@@ -149,7 +165,7 @@ def admit(task_set: TaskSet, scheduler: Scheduler) -> Schedule:
 
 
 def place_all(task_set: TaskSet, scheduler: Scheduler) -> Schedule | None:
-    """Schedule all tasks of a set at once, or say None if one would miss a deadline.
+    """Schedule all tasks of a set at once, or say None if one would miss a deadline or move too far.
 
     Parameters
     ----------

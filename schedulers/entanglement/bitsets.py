@@ -72,21 +72,6 @@ def next_free(row: Words, begin: int) -> int:
 
 
 @compiled
-def previous_taken(row: Words, begin: int) -> int:
-    """Find the last taken slot before `begin`, or -1."""
-    slot = min(begin, row.size << 6) - 1
-    while slot >= 0:
-        word = row[slot >> 6]
-        if word == np.uint64(0):
-            slot = (slot >> 6 << 6) - 1
-        elif (word >> np.uint64(slot & 63)) & _ONE:
-            return slot
-        else:
-            slot -= 1
-    return -1
-
-
-@compiled
 def take(row: Words, begin: int, end: int) -> None:
     """Mark the slots ``[begin, end)`` of a row as taken; ``end`` must lie inside the row."""
     first, last = begin >> 6, (end - 1) >> 6
@@ -99,10 +84,3 @@ def take(row: Words, begin: int, end: int) -> None:
     for index in range(first + 1, last):
         row[index] = _ALL
     row[last] |= tail
-
-
-@compiled
-def is_taken(row: Words, slot: int) -> bool:
-    """Say if a slot is taken."""
-    index = slot >> 6
-    return index < row.size and (row[index] >> np.uint64(slot & 63)) & _ONE != np.uint64(0)

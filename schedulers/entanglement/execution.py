@@ -3,19 +3,20 @@
 A schedule promises one pair a period, as if every operation succeeded. Here each link makes heralded
 attempts during its slots (geometric; where no attempt time is given, arrivals are a Poisson process), a
 swap succeeds with a probability, a distillation with that of its two Werner states, and pairs decohere in
-memory from the moment that they exist to the end of their instance. An operation runs at its slot if all
-pairs that it needs are there. A task may end in several operations (runs that repeat, packets of pairs):
-each is a chance to deliver a pair. The schedule itself never moves.
+memory. An operation succeeds only if all pairs that it needs are there. A task may end in several operations
+(runs that repeat, packets of pairs): each is a chance to deliver a pair. The schedule itself never moves.
 
-Decoherence is depolarising: each of the two memories of a pair keeps the Werner parameter
-``w = (4 F - 1) / 3`` with ``exp(-t / memory_s)``. Swapping multiplies the parameters; distillation is that
-of section IV of arXiv 2111.13124.
+A qubit waits from the moment that its pair exists to the end of the next operation on it, or until it is
+given free. Its memory takes ``exp(-t / T1)`` of the ZZ correlation and ``exp(-t / T2)`` of XX and YY; pairs
+are twirled to Werner states of parameter ``w = (4 F - 1) / 3``. Swapping multiplies the parameters, in
+whatever order swaps run; distillation is that of section IV of arXiv 2111.13124.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
@@ -65,8 +66,10 @@ class Conditions:
         Time of one attempt at a link; None: so short that arrivals are a Poisson process.
     swap_success
         Probability that a swap succeeds, in (0, 1].
-    memory_s
-        Time in which a memory keeps 1/e of a Werner parameter, > 0; infinite: for ever.
+    memory
+        T1 and T2 of every qubit whose node is not in `memories`, in seconds, each > 0; infinite: no decay.
+    memories
+        The same by node, the part of a qubit's name before the last hyphen.
     pairs
         How many pairs a period a task promises, by task id; 1 where nothing is said.
     links
@@ -77,7 +80,8 @@ class Conditions:
 
     attempt_s: float | None = None
     swap_success: float = 1.0
-    memory_s: float = inf
+    memory: tuple[float, float] = (inf, inf)
+    memories: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     pairs: Mapping[int, int] = field(default_factory=dict)
     links: Mapping[tuple[int, int], LinkQuality] = field(default_factory=dict)
 
@@ -86,8 +90,9 @@ class Conditions:
             raise ValueRefusedError(f"attempt_s {self.attempt_s!r}: must be more than 0 seconds")
         if not 0 < self.swap_success <= 1:
             raise ValueRefusedError(f"swap_success {self.swap_success!r}: must be above 0 and at most 1")
-        if not self.memory_s > 0:
-            raise ValueRefusedError(f"memory_s {self.memory_s!r}: must be more than 0 seconds")
+        for times in (self.memory, *self.memories.values()):
+            if not (times[0] > 0 and times[1] > 0):
+                raise ValueRefusedError(f"memory {times!r}: T1 and T2 must be more than 0 seconds")
         for task_id, pairs in self.pairs.items():
             if pairs < 1:
                 raise ValueRefusedError(f"pairs {pairs} of task {task_id}: must be at least 1")
@@ -160,13 +165,19 @@ class Execution:
 
 
 class _Steps(NamedTuple):
-    """The operations of a task in arrays, by offset; parents as positions, -1 for none; the last ones."""
+    """The operations of a task in arrays, parents first.
+
+    Parents are places in them, -1 for none; `decay` holds for each operation and each qubit that it leaves
+    its pair in the decay rates of ZZ and of XX and YY, shape (operations, qubits, 2), 0 where there are
+    fewer; `ends` the places of those that deliver.
+    """
 
     kind: IntArray
     duration: IntArray
     parents: IntArray
     rate: FloatArray
     werner: FloatArray
+    decay: FloatArray
     ends: IntArray
 
 
@@ -192,68 +203,81 @@ def _arrival(rate: float, attempt_s: float, duration_s: float, draw: float) -> f
 
 
 @compiled
+def _kept(decay_per_s: FloatArray, until_s: FloatArray, since_s: float) -> float:
+    """Say what is left of a Werner parameter after its qubits waited, twirled again."""
+    population, coherence = 0.0, 0.0
+    for qubit in range(until_s.size):
+        waited_s = until_s[qubit] - since_s
+        population += decay_per_s[qubit, 0] * waited_s
+        coherence += decay_per_s[qubit, 1] * waited_s
+    return float((np.exp(-population) + 2 * np.exp(-coherence)) / 3)
+
+
+@compiled
 def _replay_step(
     steps: _Steps,
     step: int,
     begin_s: float,
-    there: FloatArray,
+    until_s: FloatArray,
     werner: FloatArray,
     physics: FloatArray,
     draw: float,
 ) -> None:
-    """Run one operation: note when its pair is there and with which Werner parameter; never is infinity."""
-    slot_s, attempt_s, swap_success, decay = physics[0], physics[1], physics[2], physics[3]
+    """Run one operation: note the Werner parameter of its pair as it is next used, -1 if there is none."""
+    slot_s, attempt_s, swap_success = physics[0], physics[1], physics[2]
     duration_s = steps.duration[step] * slot_s
+    werner[step] = -1.0
     if steps.kind[step] == LINK:
-        there[step] = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
-        werner[step] = steps.werner[step]
+        there = begin_s + _arrival(steps.rate[step], attempt_s, duration_s, draw)
+        if there != np.inf:
+            werner[step] = steps.werner[step] * _kept(steps.decay[step], until_s, there)
         return
-    first, second = steps.parents[step, 0], steps.parents[step, 1]
-    there[step] = np.inf
-    if there[first] == np.inf or there[second] == np.inf:
+    one, two = werner[steps.parents[step, 0]], werner[steps.parents[step, 1]]
+    if one < 0 or two < 0:
         return
-    done = begin_s + duration_s
-    one = werner[first] * np.exp(-decay * (done - there[first]))
-    two = werner[second] * np.exp(-decay * (done - there[second]))
     if steps.kind[step] == SWAP:
-        werner[step], success = one * two, swap_success
+        result, success = one * two, swap_success
     else:
-        werner[step], success = _distilled(one, two)
+        result, success = _distilled(one, two)
     if draw < success:
-        there[step] = done
+        werner[step] = result * _kept(steps.decay[step], until_s, begin_s + duration_s)
 
 
 @compiled
 def _replay(
     steps: _Steps,
     begins_s: FloatArray,
-    ends_s: FloatArray,
+    untils_s: FloatArray,
     rounds: int,
     physics: FloatArray,
     rng: np.random.Generator,
 ) -> FloatArray:
     """Run all instances of a task for some tables.
 
-    `physics` holds slot length, attempt time, swap success and the decay rate of a pair, in seconds.
+    Parameters
+    ----------
+    begins_s, untils_s
+        When each operation begins, shape (instances, operations), and until when each qubit of its pair
+        waits, shape (instances, operations, qubits).
+    physics
+        Slot length, attempt time and swap success.
 
     Returns
     -------
     array
-        The Werner parameter of each pair at the end of its instance, -1 for none; shape
+        The Werner parameter of each pair when it is handed over, -1 for none; shape
         (rounds, instances, ends).
     """
     size = steps.kind.size
-    found = np.full((rounds, ends_s.size, steps.ends.size), -1.0)
-    there, werner = np.empty(size), np.empty(size)
+    found = np.empty((rounds, begins_s.shape[0], steps.ends.size))
+    werner = np.empty(size)
     for turn in range(rounds):
-        for instance in range(ends_s.size):
+        for instance in range(begins_s.shape[0]):
             for step in range(size):
-                _replay_step(steps, step, begins_s[instance, step], there, werner, physics, rng.random())
+                begin_s, until_s = begins_s[instance, step], untils_s[instance, step]
+                _replay_step(steps, step, begin_s, until_s, werner, physics, rng.random())
             for index in range(steps.ends.size):
-                last = steps.ends[index]
-                if there[last] != np.inf:
-                    kept = np.exp(-physics[3] * (ends_s[instance] - there[last]))
-                    found[turn, instance, index] = werner[last] * kept
+                found[turn, instance, index] = werner[steps.ends[index]]
     return found
 
 
@@ -264,16 +288,18 @@ def _order(task: PeriodicTask) -> list[int]:
         raise ValueRefusedError(
             f"task {task.task_id}: its operations are not known; they are needed to replay it"
         )
-    order = sorted(range(len(operations)), key=lambda i: (operations[i].offset_slots, i))
-    for index in order:
-        operation = operations[index]
+    for operation in operations:
         wanted = 0 if operation.kind == "link" else 2
         if len(operation.parents) != wanted:
             raise ValueRefusedError(
                 f"task {task.task_id}: operation {operation.name!r} ({operation.kind}) has "
                 f"{len(operation.parents)} parents; {wanted} are needed to replay it"
             )
-    return order
+    waiting_for = {index: operation.parents for index, operation in enumerate(operations)}
+    try:
+        return list(TopologicalSorter(waiting_for).static_order())
+    except CycleError:
+        raise ValueRefusedError(f"task {task.task_id}: its operations wait for each other") from None
 
 
 def _ends(task: PeriodicTask, order: list[int]) -> list[int]:
@@ -315,6 +341,50 @@ def sufficient_link_fidelity(task: PeriodicTask) -> float:
     return (3 * high + 1) / 4
 
 
+def _users(task: PeriodicTask, order: list[int]) -> dict[int, set[int]]:
+    """Name for each operation those that use its pair, directly or through others."""
+    found: dict[int, set[int]] = {index: set() for index in order}
+    for index in reversed(order):
+        for parent in task.operations[index].parents:
+            found[parent] |= {index} | found[index]
+    return found
+
+
+def _waits(task: PeriodicTask, index: int, users: set[int]) -> dict[str, int]:
+    """Say until which offset each qubit waits that an operation leaves its pair in.
+
+    To the end of the next operation on it that uses the pair; the qubits of a pair that is handed over are
+    free when their stay ends or another run begins on them.
+    """
+    operation = task.operations[index]
+    end = operation.offset_slots + operation.duration_slots
+    found = {}
+    for qubit in operation.locked_qubits:
+        later = [
+            (other.offset_slots, number)
+            for number, other in enumerate(task.operations)
+            if qubit in other.qubits and other.offset_slots >= end
+        ]
+        begin, following = min(later, default=(task.exec_slots, -1))
+        if following in users:
+            found[qubit] = begin + task.operations[following].duration_slots
+        else:
+            stays = [until for start, until in task.occupancy.get(qubit, ()) if start < end <= until]
+            found[qubit] = min([begin, *stays])
+    return found
+
+
+def _decays(task: PeriodicTask, order: list[int], conditions: Conditions) -> FloatArray:
+    """Lay out the decay rates of the qubits that hold each operation's pair."""
+    most = max(len(operation.locked_qubits) for operation in task.operations)
+    found = np.zeros((len(order), most, 2))
+    for place, index in enumerate(order):
+        for number, qubit in enumerate(task.operations[index].locked_qubits):
+            t1_s, t2_s = conditions.memories.get(qubit.rpartition("-")[0], conditions.memory)
+            found[place, number] = 1 / t1_s, 1 / t2_s
+    return found
+
+
 def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Conditions) -> _Steps:
     position = {index: place for place, index in enumerate(order)}
     usual: float | None = None
@@ -334,28 +404,50 @@ def _steps(task: PeriodicTask, order: list[int], slot_s: float, conditions: Cond
     kinds = np.array([_KINDS[operation.kind] for operation in operations], dtype=np.int64)
     durations = np.array([operation.duration_slots for operation in operations], dtype=np.int64)
     ends = np.array(_ends(task, order), dtype=np.int64)
-    return _Steps(kinds, durations, parents, rates, werner, ends)
+    decay = _decays(task, order, conditions)
+    return _Steps(kinds, durations, parents, rates, werner, decay, ends)
 
 
-def _times_s(
-    task: PeriodicTask, order: list[int], schedule: Schedule, slot_s: float
-) -> tuple[FloatArray, FloatArray]:
-    """Say when each operation of each instance begins, and when each instance ends, in seconds."""
-    begins, ends = [], []
-    for instance, start in enumerate(schedule.starts[task.task_id]):
-        parts = schedule.segments.get(task.task_id, ())
-        pieces = parts[instance] if parts else ((start, task.exec_slots),)
-        row: dict[int, int] = {}
-        done = 0
-        for begin, length in pieces:
-            for index in order:
-                offset = task.operations[index].offset_slots
-                if done <= offset < done + length:
-                    row[index] = begin + offset - done
-            done += length
-        begins.append([row[index] * slot_s for index in order])
-        ends.append(sum(pieces[-1]) * slot_s)
-    return np.array(begins, dtype=np.float64), np.array(ends, dtype=np.float64)
+class _Clock:
+    """Where the offsets of a task lie in time, instance by instance."""
+
+    def __init__(self, task: PeriodicTask, schedule: Schedule, slot_s: float) -> None:
+        self._slot_s = slot_s
+        self._shifts: list[list[tuple[int, int]]] = []
+        for instance, start in enumerate(schedule.starts[task.task_id]):
+            parts = schedule.segments.get(task.task_id, ())
+            shifts, done = [], 0
+            for begin, length in parts[instance] if parts else ((start, task.exec_slots),):
+                shifts.append((done + length, begin - done))
+                done += length
+            self._shifts.append(shifts)
+
+    def begins_s(self, offsets: Sequence[int]) -> FloatArray:
+        """Say when what begins at some offsets begins, shape (instances, offsets)."""
+        return self._at(offsets, 1)
+
+    def ends_s(self, offsets: Sequence[int]) -> FloatArray:
+        """Say when what ends at some offsets ends, shape (instances, offsets)."""
+        return self._at(offsets, 0)
+
+    def _at(self, offsets: Sequence[int], least: int) -> FloatArray:
+        """Find each offset in the part that goes on for at least so many slots after it."""
+        rows = [
+            [offset + next(shift for until, shift in shifts if offset + least <= until) for offset in offsets]
+            for shifts in self._shifts
+        ]
+        return np.array(rows, dtype=np.float64) * self._slot_s
+
+
+def _untils_s(task: PeriodicTask, order: list[int], clock: _Clock, qubits: int) -> FloatArray:
+    """Say until when each qubit waits, shape (instances, operations, qubits)."""
+    offsets: list[int] = []
+    users = _users(task, order)
+    for index in order:
+        waits = list(_waits(task, index, users[index]).values())
+        offsets += waits + [task.exec_slots] * (qubits - len(waits))
+    found = clock.ends_s(offsets)
+    return found.reshape(len(found), len(order), qubits)
 
 
 def wilson(successes: int, trials: int) -> Estimate:
@@ -394,7 +486,7 @@ def _judge(
         delivered = Estimate(share.mean * rate, share.low * rate, share.high * rate)
     else:
         delivered = _mean(counted.sum(axis=2).reshape(-1) * rate)
-    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s)[complete]
+    times = (np.arange(complete.shape[0])[:, None] * table_s + ends_s[:, 0])[complete]
     return TaskExecution(
         task_id=task.task_id,
         promised_ebit_per_s=rate * pairs,
@@ -434,21 +526,21 @@ def execute(
         raise ValueRefusedError(f"seed {seed}: must not be negative")
     slot_s = task_set.slot_s
     table_s = schedule.hyperperiod_slots * slot_s
-    physics = np.array(
-        [slot_s, conditions.attempt_s or 0.0, conditions.swap_success, 2 / conditions.memory_s]
-    )
+    physics = np.array([slot_s, conditions.attempt_s or 0.0, conditions.swap_success])
     tasks: list[TaskExecution] = []
     per_round = np.zeros(rounds)
     for task in task_set.tasks:
         if task.task_id not in schedule.starts:
             continue
         order = _order(task)
-        begins_s, ends_s = _times_s(task, order, schedule, slot_s)
         steps = _steps(task, order, slot_s, conditions)
+        clock = _Clock(task, schedule, slot_s)
+        begins_s = clock.begins_s([task.operations[index].offset_slots for index in order])
+        untils_s = _untils_s(task, order, clock, steps.decay.shape[1])
         rng = np.random.default_rng(np.random.SeedSequence((seed, task.task_id)))
-        werner = _replay(steps, begins_s, ends_s, rounds, physics, rng)
+        werner = _replay(steps, begins_s, untils_s, rounds, physics, rng)
         pairs = conditions.pairs.get(task.task_id, 1)
         per_round += np.minimum((werner >= 0).sum(axis=2), pairs).sum(axis=1)
-        tasks.append(_judge(task, werner, ends_s, table_s, pairs))
+        tasks.append(_judge(task, werner, clock.ends_s([task.exec_slots]), table_s, pairs))
     promised = sum(task.promised_ebit_per_s for task in tasks)
     return Execution(rounds, promised, _mean(per_round / table_s), tuple(tasks))

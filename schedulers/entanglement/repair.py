@@ -4,8 +4,8 @@ Tasks that do not touch the failure keep every start. A task that does is taken 
 given (the same demand on another path, or re-mapped to other qubits), each of its instances goes to the free
 start nearest to its old one. Only where an instance finds none may others move: of all starts the one is
 taken that moves the fewest instances, and of those the shortest way, and each moved instance stays in its
-period. What does not fit all the same is dropped. Room that is left goes to tasks that were rejected
-before, if asked for.
+period and within its task's jitter. What does not fit all the same is dropped. Room that is left goes to
+tasks that were rejected before, if asked for.
 """
 
 from __future__ import annotations
@@ -121,11 +121,21 @@ class _Bench:
         self.fixed.discard(task_id)
         return [self.starts.pop(instance) for instance in instances]
 
+    def _window(self, instance: Instance) -> tuple[int, int]:
+        """Say from when to when an instance may start: in its period, and near the others of its task."""
+        task_id, k = instance
+        task = self.tasks[task_id]
+        low, high = 0, task.period_slots - task.exec_slots
+        if task.max_jitter_slots is not None:
+            others = ((task_id, n) for n in range(self.count(task_id)) if n != k)
+            offsets = [self.starts[o] - o[1] * task.period_slots for o in others if o in self.starts]
+            if offsets:
+                low = max(low, max(offsets) - task.max_jitter_slots)
+                high = min(high, min(offsets) + task.max_jitter_slots)
+        return k * task.period_slots + low, k * task.period_slots + high
+
     def _free(self, instance: Instance) -> list[int]:
-        task = self.tasks[instance[0]]
-        release = instance[1] * task.period_slots
-        latest = release + task.period_slots - task.exec_slots
-        return self.table.free_starts(task.occupancy, release, latest)
+        return self.table.free_starts(self.tasks[instance[0]].occupancy, *self._window(instance))
 
     def _put(self, instance: Instance, start: int) -> None:
         self.starts[instance] = start
@@ -164,10 +174,9 @@ class _Bench:
 
     def _cheapest_start(self, instance: Instance, wanted: int) -> int | None:
         """Find the start that moves the fewest others, then the least far, then is nearest to the wanted."""
-        task = self.tasks[instance[0]]
-        release = instance[1] * task.period_slots
         best: tuple[int, int, int, int] | None = None
-        for start in range(release, release + task.period_slots - task.exec_slots + 1):
+        earliest, latest = self._window(instance)
+        for start in range(earliest, latest + 1):
             before = self._make_way(instance, start)
             if before is None:
                 continue
@@ -178,17 +187,33 @@ class _Bench:
         return None if best is None else best[3]
 
     def insert(self, task_id: int, wanted: list[int], *, may_move: bool) -> bool:
-        """Place every instance of a task near where it is wanted, or none at all."""
+        """Place every instance of a task near where it is wanted, or none at all.
+
+        Where the task bounds its jitter, the first instance's place decides about all others: if the one
+        nearest to the wish leads nowhere, the others are tried.
+        """
+        task = self.tasks[task_id]
+        wishes = wanted or [k * task.period_slots for k in range(self.count(task_id))]
+        if self._insert_near(task_id, wishes, may_move=False):
+            return True
+        if task.max_jitter_slots is not None:
+            firsts = sorted(self._free((task_id, 0)), key=lambda start: abs(start - wishes[0]))
+            shifts = range(0, self.hyperperiod, task.period_slots)
+            for first in firsts:
+                if self._insert_near(task_id, [first + shift for shift in shifts], may_move=False):
+                    return True
+        return may_move and self._insert_near(task_id, wishes, may_move=True)
+
+    def _insert_near(self, task_id: int, wishes: list[int], *, may_move: bool) -> bool:
         done: list[tuple[Instance, dict[Instance, int]]] = []
-        for k in range(self.count(task_id)):
+        for k, wish in enumerate(wishes):
             instance = (task_id, k)
             free = self._free(instance)
-            aim = wanted[k] if wanted else k * self.tasks[task_id].period_slots
             if free:
-                self._put(instance, min(free, key=lambda start: (abs(start - aim), start)))
+                self._put(instance, min(free, key=lambda start: (abs(start - wish), start)))
                 done.append((instance, {}))
                 continue
-            start = self._cheapest_start(instance, aim) if may_move else None
+            start = self._cheapest_start(instance, wish) if may_move else None
             before = None if start is None else self._make_way(instance, start)
             if before is None:
                 for placed, others in reversed(done):

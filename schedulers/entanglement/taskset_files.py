@@ -2,8 +2,9 @@
 
 The document holds ``format``, ``slot_seconds``, ``hyperperiod``, ``demands`` (``src``, ``dst``, ``f_min``,
 ``rate``, ``task``) and ``tasks`` (``id``, ``name``, ``period``, ``exec_time``, ``preemption_budget``,
-``resources``, ``occupancy``, ``subtasks``). What else it holds about its origin (``topology``, ``seed``,
-``target_load`` ...) says nothing about the tasks and is passed over. All times are in slots.
+``resources``, ``occupancy``, ``subtasks``; where starts may not move freely, ``max_jitter``). What else it
+holds about its origin (``topology``, ``seed``, ``target_load`` ...) says nothing about tasks and is passed
+over. All times are in slots.
 """
 
 from __future__ import annotations
@@ -121,6 +122,12 @@ def _operation(place: _Place, exec_slots: int, count: int) -> Operation:
     )
 
 
+def _max_jitter(place: _Place) -> int | None:
+    if place.mapping().get("max_jitter") is None:
+        return None
+    return place.below("max_jitter").integer(0, MAX_HYPERPERIOD_SLOTS)
+
+
 def _task(place: _Place, demand: _Place) -> PeriodicTask:
     period = place.below("period").integer(1, MAX_HYPERPERIOD_SLOTS)
     exec_slots = place.below("exec_time").integer(1, period, f"1 to the period, {period}")
@@ -139,6 +146,7 @@ def _task(place: _Place, demand: _Place) -> PeriodicTask:
         },
         preemption_budget_slots=place.below("preemption_budget", 0).integer(0, MAX_HYPERPERIOD_SLOTS),
         operations=tuple(_operation(subtask, exec_slots, len(subtasks)) for subtask in subtasks),
+        max_jitter_slots=_max_jitter(place),
     )
     if found.source == found.destination:
         raise demand.below("dst").refuse("an end node other than src")
@@ -247,6 +255,7 @@ def _describe(task: PeriodicTask) -> dict[str, object]:
         "period": task.period_slots,
         "exec_time": task.exec_slots,
         "preemption_budget": task.preemption_budget_slots,
+        **({} if task.max_jitter_slots is None else {"max_jitter": task.max_jitter_slots}),
         "resources": sorted(task.occupancy),
         "occupancy": {qubit: [list(i) for i in task.occupancy[qubit]] for qubit in sorted(task.occupancy)},
         "subtasks": [

@@ -2,7 +2,8 @@
 
 A schedule is valid if for every admitted task
 
-- there is one instance in every period, inside its period;
+- there is one instance in every period, inside its period, and starts move within it no further than the
+  task allows;
 - no two instances hold a qubit in the same slot;
 - of an instance that is interrupted, the parts add up to the task, it is cut only where no operation runs,
   it stands interrupted for no longer than its budget, and every qubit that holds an entangled state at the
@@ -125,6 +126,13 @@ def _judge_task(
             stays[qubit].append((begin, until, who))
 
 
+def _judge_jitter(task: PeriodicTask, starts: Sequence[int]) -> Iterator[str]:
+    offsets = [start - k * task.period_slots for k, start in enumerate(starts)]
+    moved, most = max(offsets, default=0) - min(offsets, default=0), task.max_jitter_slots
+    if most is not None and moved > most:
+        yield f"task {task.task_id}: its start moves by {moved} slots; at most {most} are allowed"
+
+
 def _overlaps(stays: dict[str, list[Hold]]) -> Iterator[str]:
     for qubit, holds in sorted(stays.items()):
         holds.sort()
@@ -161,6 +169,7 @@ def violations(task_set: TaskSet, schedule: Schedule, budget_slots: int | None =
             task = tasks[task_id]
             budget = task.preemption_budget_slots if budget_slots is None else budget_slots
             found += _judge_task(task, schedule, budget, stays)
+            found += _judge_jitter(task, schedule.starts[task_id])
     return found + list(_overlaps(stays))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from math import lcm
 from pathlib import Path
 
@@ -94,6 +95,10 @@ def slow_list(tasks: list[PeriodicTask], whole: bool) -> dict[int, list[int]] | 
             shared = set(tasks[other].occupancy) & set(task.occupancy)
             if any(slot + 1 >= time for q, slot in mine if q in shared):
                 release(other)
+    for task in tasks:
+        offsets = [start - k * task.period_slots for k, start in enumerate(starts[task.task_id])]
+        if task.max_jitter_slots is not None and max(offsets) - min(offsets) > task.max_jitter_slots:
+            return None
     return starts
 
 
@@ -165,6 +170,16 @@ def test_tasks_on_other_qubits_run_at_the_same_time_except_on_one_processor() ->
     task_set = TaskSet(0.01, (plain(0, 4, 3), plain(1, 4, 3, "b-C0")))
     assert admit(task_set, get_scheduler("rcpsp-np-fpr")).starts == {0: (0,), 1: (0,)}
     assert admit(task_set, get_scheduler("pts-np-edf")).admitted == (0,)
+
+
+def test_a_demand_that_would_move_a_start_too_far_is_rejected() -> None:
+    # The long task pushes the second instance of the short one off its place.
+    task_set = TaskSet(0.01, (plain(0, 4, 1), plain(1, 8, 4)))
+    assert admit(task_set, get_scheduler("pts-np-edf")).starts == {0: (0, 5), 1: (1,)}
+    strict = TaskSet(0.01, (replace(task_set.tasks[0], max_jitter_slots=0), task_set.tasks[1]))
+    for name in DEFAULTS:
+        assert admit(strict, get_scheduler(name)).admitted == (0,)
+    assert place_all(strict, get_scheduler("pts-np-edf")) is None
 
 
 def test_no_tasks_make_an_empty_schedule() -> None:

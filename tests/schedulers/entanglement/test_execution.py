@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import exp, sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,7 @@ SWAP = PeriodicTask(
     occupancy=dict.fromkeys(("a-C0", "b-C0", "b-S0", "c-C0"), ((0, 5),)),
     operations=(*LINKS, Operation("S", "swap", 4, 1, ("b-C0", "b-S0"), (), (0, 1))),
 )
+SWAP_AT_4 = SWAP.operations[2]
 SET = TaskSet(0.01, (SWAP,))
 SCHEDULE = Schedule(10, {0: (2,)})
 SURE = {(0, 0): LinkQuality(100.0, 0.9), (0, 1): LinkQuality(100.0, 0.9)}
@@ -74,12 +76,77 @@ def test_swaps_fail_with_their_probability() -> None:
 
 def test_memories_decohere_from_arrival_to_use() -> None:
     # Both links arrive after 10 ms and are used 50 ms after their start; each pair rests in two memories.
-    conditions = Conditions(attempt_s=0.01, memory_s=0.2, links=SURE)
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
     found = execute(SET, SCHEDULE, conditions, rounds=10, seed=5).tasks[0]
     kept = ((4 * 0.9 - 1) / 3 * exp(-2 * 0.04 / 0.2)) ** 2
     assert found.fidelity is not None
     assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
     assert not found.keeps_fidelity
+
+
+def test_relaxation_and_dephasing_take_their_correlations_node_by_node() -> None:
+    # One slot of waiting for the swap, three before it: only b dephases, and holds one half of each pair.
+    conditions = Conditions(attempt_s=0.01, memories={"b": (float("inf"), 0.2)}, links=SURE)
+    found = execute(SET, SCHEDULE, conditions, rounds=10, seed=5).tasks[0]
+    kept = ((4 * 0.9 - 1) / 3 * (1 + 2 * exp(-0.04 / 0.2)) / 3) ** 2
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
+
+
+def test_a_pair_waits_until_its_qubits_are_given_free() -> None:
+    early = replace(SWAP, exec_slots=5, operations=(*LINKS, replace(SWAP_AT_4, offset_slots=4)))
+    long = replace(early, exec_slots=9, occupancy=dict.fromkeys(SWAP.occupancy, ((0, 9),)))
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
+    short_wait = execute(TaskSet(0.01, (early,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    long_wait = execute(TaskSet(0.01, (long,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    assert short_wait.fidelity is not None
+    assert long_wait.fidelity is not None
+    ratio = (long_wait.fidelity.mean - 0.25) / (short_wait.fidelity.mean - 0.25)
+    assert ratio == pytest.approx(exp(-2 * 0.04 / 0.2))
+
+
+def test_swaps_may_run_in_another_order_than_they_are_written() -> None:
+    chain = PeriodicTask(
+        task_id=0,
+        name="chain",
+        source="a",
+        destination="d",
+        min_fidelity=0.6,
+        period_slots=10,
+        exec_slots=4,
+        occupancy=dict.fromkeys(("a-C0", "b-C0", "b-S0", "c-C0", "c-S0", "d-C0"), ((0, 4),)),
+        operations=(
+            Operation("L0", "link", 0, 1, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+            Operation("L1", "link", 0, 1, ("b-S0", "c-C0"), ("b-S0", "c-C0")),
+            Operation("S0", "swap", 3, 1, ("b-C0", "b-S0"), (), (0, 1)),
+            Operation("L2", "link", 0, 1, ("c-S0", "d-C0"), ("c-S0", "d-C0")),
+            Operation("S1", "swap", 1, 1, ("c-C0", "c-S0"), (), (2, 3)),
+        ),
+    )
+    links = {(0, i): LinkQuality(100.0, 0.9) for i in (0, 1, 3)}
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=links)
+    found = execute(TaskSet(0.01, (chain,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    # Both qubits of node c wait one slot, all others three.
+    kept = (2.6 / 3) ** 3 * exp(-(2 * 0.01 + 4 * 0.03) / 0.2)
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
+
+
+def test_the_next_run_on_a_qubit_ends_the_wait_of_a_delivered_pair() -> None:
+    runs = replace(
+        SWAP,
+        exec_slots=10,
+        occupancy={"a-C0": ((0, 10),), "b-C0": ((0, 10),)},
+        operations=(
+            Operation("L#0", "link", 0, 2, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+            Operation("L#1", "link", 5, 2, ("a-C0", "b-C0"), ("a-C0", "b-C0")),
+        ),
+    )
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
+    found = execute(TaskSet(0.01, (runs,)), Schedule(10, {0: (0,)}), conditions, rounds=5).tasks[0]
+    kept = (4 * 0.9 - 1) / 3 * exp(-2 * 0.04 / 0.2)  # there after one slot, free after five
+    assert found.fidelity is not None
+    assert found.fidelity.mean == pytest.approx((3 * kept + 1) / 4)
 
 
 def test_distillation_succeeds_as_its_states_say() -> None:
@@ -98,7 +165,7 @@ def test_distillation_succeeds_as_its_states_say() -> None:
 
 def test_an_interruption_costs_fidelity() -> None:
     cut = Schedule(10, {0: (0,)}, {0: (((0, 4), (9, 1)),)})
-    conditions = Conditions(attempt_s=0.01, memory_s=0.2, links=SURE)
+    conditions = Conditions(attempt_s=0.01, memory=(0.2, 0.2), links=SURE)
     whole = execute(SET, SCHEDULE, conditions, rounds=10).tasks[0].fidelity
     parted = execute(SET, cut, conditions, rounds=10).tasks[0].fidelity
     assert whole is not None
@@ -164,11 +231,12 @@ def test_a_shared_set_delivers_less_than_it_promises(shared_data: Path, name: st
         ({"attempt_s": 0.0}, "attempt_s"),
         ({"swap_success": 0.0}, "swap_success"),
         ({"swap_success": float("nan")}, "swap_success"),
-        ({"memory_s": 0.0}, "memory_s"),
-        ({"memory_s": float("nan")}, "memory_s"),
+        ({"memory": (0.0, 1.0)}, "memory"),
+        ({"memory": (1.0, float("nan"))}, "memory"),
+        ({"memories": {"a": (1.0, -1.0)}}, "memory"),
     ],
 )
-def test_conditions_out_of_range_are_refused(arguments: dict[str, float], complaint: str) -> None:
+def test_conditions_out_of_range_are_refused(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueRefusedError, match=complaint):
         Conditions(**arguments)
 
@@ -185,6 +253,9 @@ def test_links_rounds_and_tasks_that_cannot_be_are_refused() -> None:
         execute(SET, SCHEDULE, Conditions(), seed=-1)
     with pytest.raises(ValueRefusedError, match="operations are not known"):
         execute(TaskSet(0.01, (replace(SWAP, operations=()),)), SCHEDULE, Conditions())
+    circle = (*LINKS, replace(SWAP.operations[2], parents=(0, 2)))
+    with pytest.raises(ValueRefusedError, match="wait for each other"):
+        execute(TaskSet(0.01, (replace(SWAP, operations=circle),)), SCHEDULE, Conditions())
     orphan = replace(SWAP.operations[2], parents=(0,))
     with pytest.raises(ValueRefusedError, match="1 parents; 2 are needed"):
         execute(TaskSet(0.01, (replace(SWAP, operations=(*LINKS, orphan)),)), SCHEDULE, Conditions())

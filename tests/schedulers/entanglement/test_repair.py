@@ -51,6 +51,18 @@ def test_others_move_only_where_nothing_else_helps_and_then_as_little_as_possibl
     assert found.schedule.starts == {0: (0,), 1: (6,)}
 
 
+def test_a_bound_on_jitter_holds_in_repairs() -> None:
+    # Free on c are [1, 7) and [9, 13): two slots at the same offset in both periods begin at 1, 2 or 3.
+    ends = [task(1, ("c-C0",), 8, 1), task(2, ("c-C0",), 16, 1), task(3, ("c-C0",), 8, 1)]
+    task_set = TaskSet(0.01, (task(0, ("a-C0",)), *ends))
+    schedule = Schedule(16, {0: (5, 13), 1: (0, 8), 2: (13,), 3: (7, 15)})
+    strict = replace(task(0, ("c-C0",)), max_jitter_slots=0)
+    found = repair(task_set, schedule, Failure(nodes=frozenset({"a"})), {0: strict})
+    verify(found.task_set, found.schedule)
+    assert found.schedule.starts[0] == (3, 11)
+    assert found.moved == ()
+
+
 def test_a_replacement_that_cannot_fit_is_dropped_and_leaves_no_trace() -> None:
     task_set = TaskSet(0.01, (task(0, ("a-C0",), 8, 7), task(1, ("c-C0",))))
     schedule = Schedule(8, {0: (0,), 1: (3,)})

@@ -6,11 +6,15 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from made_task_sets import task_sets
 
 from qos.errors import InputError
+from schedulers.entanglement.tasks import TaskSet
 from schedulers.entanglement.taskset_files import judge_hyperperiod, load_task_set, save_task_set
 
 GOOD: dict[str, Any] = {
@@ -82,6 +86,14 @@ def test_what_is_saved_loads_as_an_equal_task_set(tmp_path: Path) -> None:
     assert load_task_set(tmp_path / "copy.json") == task_set
 
 
+@settings(max_examples=40)
+@given(task_set=task_sets())
+def test_made_task_sets_survive_a_round_trip(task_set: TaskSet) -> None:
+    with TemporaryDirectory() as folder:
+        save_task_set(task_set, Path(folder) / "made.json")
+        assert load_task_set(Path(folder) / "made.json") == task_set
+
+
 def test_every_shared_file_survives_a_round_trip(shared_data: Path, tmp_path: Path) -> None:
     files = sorted((shared_data / "entanglement" / "tasksets").glob("*.json"))
     assert files
@@ -149,6 +161,7 @@ WRONG: dict[str, tuple[Callable[[Any], None], str]] = {
         change("tasks/0/subtasks/0/locked_resources", ["z-C0"]),
         r"subtasks\[0\].locked_resources",
     ),
+    "negative jitter": (change("tasks/0/max_jitter", -1), r"tasks\[0\].max_jitter"),
     "negative budget": (change("tasks/0/preemption_budget", -1), r"tasks\[0\].preemption_budget"),
     "hyperperiod that does not fit": (change("hyperperiod", 12), "hyperperiod"),
 }

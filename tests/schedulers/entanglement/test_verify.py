@@ -79,6 +79,12 @@ def test_an_unlocked_qubit_may_be_used_during_an_interruption() -> None:
     assert violations(TaskSet(0.01, (free, SOLID, ON_B)), schedule) == []
 
 
+def test_starts_may_move_no_further_than_the_task_allows() -> None:
+    bound = TaskSet(0.01, (replace(CUTTABLE, max_jitter_slots=2), SOLID, ON_B))
+    assert violations(bound, Schedule(16, {0: (0, 10)})) == []
+    assert "moves by 3 slots" in violations(bound, Schedule(16, {0: (0, 11)}))[0]
+
+
 def test_a_budget_for_all_replaces_the_tasks_own() -> None:
     schedule = Schedule(16, {0: (0, 8)}, {0: (((0, 2), (4, 1)), ((8, 3),))})
     assert violations(SET, schedule) == []

@@ -21,7 +21,7 @@ from qos.errors import InfeasibleError, ValueRefusedError
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-_BEAM = 48
+_BEAM = 8
 _MAX_LABELS = 100_000
 _SLACK = 1e-12
 
@@ -239,7 +239,8 @@ def _check_each_alone(
         worst = int(np.argmax(least_delay))
         raise InfeasibleError(
             f"the delay bound {delay_s * 1e3:g} ms cannot be met: the hops need "
-            f"{sum(least_delay) * 1e3:.4g} ms without a retransmission; hop {worst} needs most, {least_delay[worst] * 1e3:.4g} ms"
+            f"{sum(least_delay) * 1e3:.4g} ms without a retransmission; "
+            f"hop {worst} needs most, {least_delay[worst] * 1e3:.4g} ms"
         )
     least_loss = [float(table.loss.min()) for table in tables]
     if sum(least_loss) > log_loss * (1 + _SLACK):
@@ -263,5 +264,6 @@ def _infeasible(tables: Sequence[_Hop], loss: float, delay_s: float) -> Infeasib
     worst = int(np.argmax(delays))
     return InfeasibleError(
         f"the loss bound {loss:g} takes at least {found[0] * 1e3:.4g} ms of delay, "
-        f"{found[0] / delay_s:.2f} times the bound of {delay_s * 1e3:g} ms; hop {worst} takes most, {delays[worst] * 1e3:.4g} ms"
+        f"{found[0] / delay_s:.2f} times the bound of {delay_s * 1e3:g} ms; "
+        f"hop {worst} takes most, {delays[worst] * 1e3:.4g} ms"
     )

@@ -138,6 +138,28 @@ def mean_transmissions(error_rate: float, retransmissions: int) -> float:
     return float(sum(error_rate**attempt for attempt in range(retransmissions + 1)))
 
 
+def loss_on_a_constant_channel(
+    table: ModeTable, fading: NakagamiFading, thresholds: Floats, retransmissions: int
+) -> float:
+    """Loss if the SNR does not change between the attempts of a packet: the mean of ``PER^(N+1)``.
+
+    The larger of two means: over packets of a sender that always has some (fast modes carry more of them),
+    and over time while sending (a slow source sends as much in each slot).
+    The closed form takes attempts as independent; on a channel that is slow against the time between attempts
+    the loss is nearer to this figure. With the thresholds of the published design it is within the bound too,
+    because no attempt is ever made at more than ``loss^(1/(N+1))``.
+    """
+    levels = check_thresholds(table, thresholds)
+    power = check_count("retransmissions", retransmissions) + 1
+    low, high = levels, np.append(levels[1:], np.inf)
+    cutoffs = np.clip(table.cutoffs, low, high)
+    certain = fading.probability_between(low, cutoffs)
+    lost = certain + table.a**power * fading.exponential_mean(power * table.g, cutoffs, high)
+    share = fading.probability_between(low, high)
+    weights = (table.rates, np.ones(len(levels)))
+    return max(float(w @ lost) / float(w @ share) if float(w @ share) > 0 else 1.0 for w in weights)
+
+
 @dataclass(frozen=True)
 class MonteCarloCheck:
     """Figures of `simulate`, to hold against those of `evaluate`."""

@@ -25,9 +25,9 @@ from qos.errors import ValueRefusedError
 Floats = NDArray[np.float64]
 DesignName = Literal["paper", "calibrated", "lagrangian"]
 
-_ROUNDS = 6
+_ROUNDS = 5
 _POINTS = 25
-_BISECTIONS = 45
+_BISECTIONS = 34
 
 
 def paper(table: ModeTable, fading: NakagamiFading, loss: float, retransmissions: int) -> AmcPerformance:

@@ -1,7 +1,7 @@
 """Rain attenuation and the availability of a fixed terrestrial link.
 
-Specific attenuation: Recommendation ITU-R P.838-3, equations (1) to (5) and tables 1 to 4. Attenuation
-exceeded for a share of the year: Recommendation ITU-R P.530-16, section 2.4.1 (the form since its edition 16).
+Specific attenuation: Recommendation ITU-R P.838-3, equations (1) to (5), tables 1 to 4. Attenuation exceeded
+for a share of the year: Recommendation ITU-R P.530-16, section 2.4.1 (the form since its edition 16).
 """
 
 from __future__ import annotations

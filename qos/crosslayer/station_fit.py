@@ -126,12 +126,13 @@ def _fit_class(demand: FlowDemand, goodput_bps: float, error_rate: float) -> Cla
     if limit is None:
         bound_ms = (demand.delay_bound_s or 0) * 1e3
         return ClassFit(name, False, None, None, f"an attempt takes longer than the bound of {bound_ms:g} ms")
-    if error_rate ** (limit + 1) > demand.loss:
-        needed = math.ceil(math.log(demand.loss) / math.log(error_rate)) - 1 if error_rate < 1 else math.inf
+    borne = demand.loss * (1 + 1e-9)
+    if error_rate ** (limit + 1) > borne:
+        needed = math.ceil(math.log(demand.loss) / math.log(error_rate) - 1e-9) - 1 if error_rate < 1 else math.inf
         reason = f"loss {demand.loss:g} needs {needed} retries, the deadline leaves {limit}"
         return ClassFit(name, False, None, limit, reason)
     needed = 0
-    while error_rate ** (needed + 1) > demand.loss:
+    while error_rate ** (needed + 1) > borne:
         needed += 1
     least = demand.rate_bps if demand.min_rate_bps is None else demand.min_rate_bps
     rate: float | None = min(demand.rate_bps, goodput_bps)

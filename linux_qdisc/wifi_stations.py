@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from qos.errors import InputError, KernelError
 
-_ENOENT, _EPERM, _ENODEV, _EOPNOTSUPP = 2, 1, 19, 95
+_ENOENT, _ENODEV, _EOPNOTSUPP = 2, 19, 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,10 @@ def _dump(interface: str, index: int) -> list[Any]:
     from pyroute2.netlink.exceptions import NetlinkError
 
     no_radio = f"{interface}: no radio here (the kernel has no nl80211 device by that name); use a TOPOLOGY"
-    try:
-        radio = IW()
-    except NetlinkError as error:
-        raise InputError(no_radio) from error
+    # Asked first, because a socket for a family that the kernel lacks fails half made.
+    if not Path("/sys/class/net", interface, "phy80211").exists():
+        raise InputError(no_radio)
+    radio = IW()
     try:
         return list(radio.get_stations(index))
     except NetlinkError as error:

@@ -128,7 +128,9 @@ def _fit_class(demand: FlowDemand, goodput_bps: float, error_rate: float) -> Cla
         return ClassFit(name, False, None, None, f"an attempt takes longer than the bound of {bound_ms:g} ms")
     borne = demand.loss * (1 + 1e-9)
     if error_rate ** (limit + 1) > borne:
-        needed = math.ceil(math.log(demand.loss) / math.log(error_rate) - 1e-9) - 1 if error_rate < 1 else math.inf
+        needed = (
+            math.ceil(math.log(demand.loss) / math.log(error_rate) - 1e-9) - 1 if error_rate < 1 else math.inf
+        )
         reason = f"loss {demand.loss:g} needs {needed} retries, the deadline leaves {limit}"
         return ClassFit(name, False, None, limit, reason)
     needed = 0

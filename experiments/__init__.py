@@ -1,0 +1,1 @@
+"""One script a published table or figure, one per claim of ours; never imported by the packages."""

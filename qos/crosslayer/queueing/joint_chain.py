@@ -2,7 +2,7 @@
 
 Liu, Zhou, Giannakis, IEEE Transactions on Wireless Communications 4(3), 2005.
 With the level-crossing chain it is the published model, with the first-order chain the same without its
-forbidden range, with the semi-Markov chain its optimistic counterpart.
+forbidden range, with the semi-Markov chain one that knows how long a region has lasted.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linux_qdisc.wifi_stations import WifiStation
 from qos.cli.adapt_topology import adapt_topology
 from qos.cli.common import CommandSettings
 from qos.crosslayer.amc_arq import loss_on_a_constant_channel
@@ -100,6 +101,20 @@ def test_the_table_names_every_class(capsys: pytest.CaptureFixture[str]) -> None
     text = capsys.readouterr().out
     assert "cell--scooter: mean SNR 12.0 dB" in text
     assert "cloud-gaming is not carried" in text
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_device_is_shown_with_what_it_carries(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = WifiStation("02:00:00:00:00:01", -60, tx_bitrate_bps=100_000_000, tx_packets=9, tx_retries=1)
+    monkeypatch.setattr("linux_qdisc.wifi_stations.read_stations", lambda _: (station,))
+    adapt_topology(CommandSettings(as_json=as_json), None, None, ("voice", "cloud-gaming"), "wlan9")
+    text = capsys.readouterr().out
+    assert "only 9 packets were sent so far" in text
+    assert ("02:00:00:00:00:01, signal -60 dBm: carries about 63mbit" in text) is not as_json
+    if as_json:
+        assert [each["carried"] for each in json.loads(text)["stations"][0]["classes"]] == [True, False]
 
 
 @pytest.mark.parametrize(

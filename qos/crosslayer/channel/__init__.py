@@ -1,0 +1,1 @@
+"""The radio channel: path loss, fading, its memory, its estimation."""

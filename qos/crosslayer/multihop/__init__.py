@@ -1,0 +1,1 @@
+"""Splitting the loss and delay budget of a path over its hops, and choosing the path."""

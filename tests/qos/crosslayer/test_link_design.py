@@ -1,0 +1,136 @@
+"""The settings of a link of a topology, and the simulation that checks them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linux_qdisc.wifi_stations import WifiStation
+from qos.cli.adapt_topology import adapt_topology
+from qos.cli.common import CommandSettings
+from qos.crosslayer.amc_arq import loss_on_a_constant_channel
+from qos.crosslayer.channel.fading import NakagamiFading
+from qos.crosslayer.link_design import design_class, model_link, retransmission_limit
+from qos.crosslayer.link_simulation import simulate_link
+from qos.crosslayer.modes import HIPERLAN2
+from qos.crosslayer.threshold_design import thresholds_at
+from qos.demands import FlowDemand
+from qos.errors import InputError, QosError, ValueRefusedError
+from topologies.links import WirelessLink
+from topologies.model import Topology
+from topologies.nodes import Node
+
+
+def one_link(**figures: Any) -> tuple[Topology, WirelessLink]:
+    given = {"bandwidth_hz": 20e6, "frequency_hz": 3.5e9, "snr_db": 15.0, "doppler_hz": 50.0} | figures
+    topology = Topology([Node("a"), Node("b")], [WirelessLink("a", "b", **given)], name="pair")
+    link = topology.links["a--b"]
+    assert isinstance(link, WirelessLink)
+    return topology, link
+
+
+@pytest.mark.parametrize("profile", ["voice", "gaming", "streaming-video"])
+@pytest.mark.parametrize("doppler_hz", [20.0, 100.0])
+def test_the_bounds_hold_in_the_simulation(profile: str, doppler_hz: float) -> None:
+    model = model_link(*one_link(doppler_hz=doppler_hz))
+    demand = FlowDemand.from_profile(profile, "a", "b")
+    found = design_class(model, demand)
+    (check,) = simulate_link(model, (found,), seed=3)
+    assert check.rate_bps == pytest.approx(found.admissible_bps)
+    assert check.loss <= demand.loss
+    assert check.late <= demand.violation_probability
+
+
+def test_a_tighter_deadline_admits_less_and_allows_fewer_attempts() -> None:
+    model = model_link(*one_link())
+    rates = []
+    for delay_s in (0.004, 0.02, 0.1):
+        demand = FlowDemand("a", "b", 1e6, min_rate_bps=1.0, delay_bound_s=delay_s)
+        rates.append(design_class(model, demand).admissible_bps)
+    assert rates == sorted(rates)
+    assert rates[0] < rates[-1]
+    assert [retransmission_limit(d, 1e-3) for d in (None, 0.1, 0.003, 0.001, 0.0001)] == [7, 7, 2, 0, None]
+
+
+def test_less_power_is_used_where_less_is_asked() -> None:
+    model = model_link(*one_link(snr_db=25.0, tx_power_dbm=20.0))
+    low, high = (design_class(model, FlowDemand("a", "b", r, delay_bound_s=0.1)) for r in (1e5, 2e7))
+    assert low.power_dbm < high.power_dbm <= 20
+
+
+@pytest.mark.parametrize("doppler_hz", [0.0, 900.0])
+def test_a_still_and_a_very_fast_link_are_designed_too(doppler_hz: float) -> None:
+    model = model_link(*one_link(doppler_hz=doppler_hz, snr_db=30.0))
+    demand = FlowDemand("a", "b", 1e6, delay_bound_s=0.05, violation_probability=0.02)
+    found = design_class(model, demand)
+    assert found.admissible_bps > 0
+    (check,) = simulate_link(model, (found,))
+    assert check.late <= 0.1
+
+
+def test_the_published_thresholds_keep_the_loss_on_a_constant_channel() -> None:
+    for limit in range(4):
+        levels = thresholds_at(HIPERLAN2, 0.01 ** (1 / (limit + 1)))
+        assert loss_on_a_constant_channel(HIPERLAN2, NakagamiFading(12), levels, limit) <= 0.01
+
+
+def run(capsys: pytest.CaptureFixture[str], *demands: str, link: str | None = None) -> dict[str, Any]:
+    adapt_topology(CommandSettings(as_json=True), "campus", link, demands, None)
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_json_has_the_settings_the_prediction_and_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, "voice", "rate=2mbit,delay=30ms,loss=0.01", link="cell:scooter")
+    assert document["schema"] == 1
+    (link,) = document["links"]
+    voice, other = link["classes"]
+    assert voice["class"] == "voice"
+    assert voice["source_bps"] == 100_000
+    assert np.all(np.diff(voice["thresholds_db"]) >= 0)
+    assert {"loss", "late", "loss_slow_channel"} == set(voice["predicted"])
+    assert other["simulated"]["late"] <= 0.01
+    assert document == run(capsys, "voice", "rate=2mbit,delay=30ms,loss=0.01", link="scooter:cell")
+
+
+def test_the_table_names_every_class(capsys: pytest.CaptureFixture[str]) -> None:
+    adapt_topology(CommandSettings(), "campus", "cell--scooter", "cloud-gaming", None)
+    text = capsys.readouterr().out
+    assert "cell--scooter: mean SNR 12.0 dB" in text
+    assert "cloud-gaming is not carried" in text
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_device_is_shown_with_what_it_carries(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = WifiStation("02:00:00:00:00:01", -60, tx_bitrate_bps=100_000_000, tx_packets=9, tx_retries=1)
+    monkeypatch.setattr("linux_qdisc.wifi_stations.read_stations", lambda _: (station,))
+    adapt_topology(CommandSettings(as_json=as_json), None, None, ("voice", "cloud-gaming"), "wlan9")
+    text = capsys.readouterr().out
+    assert "only 9 packets were sent so far" in text
+    assert ("02:00:00:00:00:01, signal -60 dBm: carries about 63mbit" in text) is not as_json
+    if as_json:
+        assert [each["carried"] for each in json.loads(text)["stations"][0]["classes"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((None, None, (), None), ValueRefusedError, "name a TOPOLOGY"),
+        (("campus", "x:y", (), None), ValueRefusedError, "no such wireless link"),
+        (("star", None, (), None), InputError, "no wireless link"),
+        (("campus", None, ("nothing",), None), ValueRefusedError, "--demand nothing: profile"),
+        (("campus", None, ("voice,voice",), None), ValueRefusedError, "given twice"),
+        (("campus", None, ("rate=1mbit,delay=5",), None), ValueRefusedError, "has no unit"),
+        (("campus", None, ("rate=1mbit,loss=high",), None), ValueRefusedError, "loss must be"),
+        (("no-such", None, (), None), QosError, "no-such"),
+        (("campus", None, (), "wlan0"), ValueRefusedError, "--dev takes no TOPOLOGY"),
+    ],
+)
+def test_bad_input_is_refused(arguments: Any, error: type[QosError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        adapt_topology(CommandSettings(), *arguments)

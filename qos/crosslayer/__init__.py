@@ -1,0 +1,1 @@
+"""Cross-layer adaptation: what each wireless link can carry, and the settings that make it do so."""

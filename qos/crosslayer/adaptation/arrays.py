@@ -32,7 +32,7 @@ def load_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, NDArray[A
         If the file is missing, is no ``.npz``, or lacks an array, or an array is not numeric.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive.files]
             if missing:
                 has = ", ".join(archive.files) or "none"

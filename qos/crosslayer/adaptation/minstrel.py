@@ -61,7 +61,8 @@ class Minstrel:
         best = np.argmax(known * self._bits, axis=1)
         if slot % SAMPLE_EVERY_SLOTS == 0:
             best = self._trial(best, slot // SAMPLE_EVERY_SLOTS)
-        return self._order[best]
+        modes: Modes = self._order[best]
+        return modes
 
     def _trial(self, best: NDArray[np.intp], turn: int) -> NDArray[np.intp]:
         top = self._order.size - 1

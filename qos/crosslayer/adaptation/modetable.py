@@ -90,7 +90,7 @@ class ModeTable:
             scaled = np.rint((values - self.snr_grid_db[0]) / step)
             return np.clip(scaled, 0, last).astype(np.intp)
         middles = (self.snr_grid_db[1:] + self.snr_grid_db[:-1]) / 2
-        return np.searchsorted(middles, values)
+        return np.asarray(np.searchsorted(middles, values))
 
     def error_rate(self, modes: NDArray[np.integer], snr_db: NDArray[np.floating]) -> Float:
         """Return the block error rate of `modes` at `snr_db`; a mode of -1 (no transmission) gives 0."""

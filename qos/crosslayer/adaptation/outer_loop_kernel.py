@@ -167,9 +167,7 @@ class OuterLoopState:
         self._ack = np.zeros((ack_delay_slots, users), dtype=np.bool_)
         self._saturated = np.zeros((ack_delay_slots, users), dtype=np.bool_)
 
-    def run(
-        self, report_db: Single, snr_db: Single, uniform: Single
-    ) -> tuple[Modes, NDArray[np.bool_]]:
+    def run(self, report_db: Single, snr_db: Single, uniform: Single) -> tuple[Modes, NDArray[np.bool_]]:
         """Run a block; arrays are ``(slots, users)`` float32, the modes and acknowledgements returned too."""
         modes = np.empty(report_db.shape, dtype=np.int8)
         acks = np.empty(report_db.shape, dtype=np.bool_)

@@ -98,7 +98,9 @@ def check_decisions(modes: NDArray[np.integer], trace: Trace, table: ModeTable) 
     if modes.shape != trace.snr_db.shape:
         raise InputError(f"decisions have shape {modes.shape}; the trace has {trace.snr_db.shape}")
     if modes.min() < -1 or modes.max() >= table.modes:
-        raise InputError(f"decisions hold modes {modes.min()} to {modes.max()}; known: -1 to {table.modes - 1}")
+        raise InputError(
+            f"decisions hold modes {modes.min()} to {modes.max()}; known: -1 to {table.modes - 1}"
+        )
 
 
 def score(

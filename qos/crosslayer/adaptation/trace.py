@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,9 @@ class Trace:
 
     def __post_init__(self) -> None:
         where, shape = self.source, self.snr_db.shape
-        require(len(shape) == 2 and min(shape) >= 1, where, "snr_db", f"has shape {shape}, not (slots, users)")
+        require(
+            len(shape) == 2 and min(shape) >= 1, where, "snr_db", f"has shape {shape}, not (slots, users)"
+        )
         for name in ARRAYS:
             array = getattr(self, name)
             require(array.shape == shape, where, name, f"has shape {array.shape}, snr_db {shape}")
@@ -111,6 +114,7 @@ def load_trace(path: str | Path) -> Trace:
         if name.endswith("_slots"):
             require(float(numbers[name]).is_integer(), where, name, "must be a whole number of slots")
             numbers[name] = int(numbers[name])
-    wide = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in ARRAYS}
-    users = {name: np.asarray(arrays[name], dtype=np.float64) for name in USER_ARRAYS}
-    return Trace(**wide, **users, **numbers, source=where)
+    values: dict[str, Any] = dict(numbers)
+    values |= {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in ARRAYS}
+    values |= {name: np.asarray(arrays[name], dtype=np.float64) for name in USER_ARRAYS}
+    return Trace(**values, source=where)

@@ -62,8 +62,8 @@ def make_tables(table: ModeTable, size: FilterSize) -> kernel.Tables:
     goodput = (success * table.tb_size_bits[:, None]).T
     return kernel.Tables(
         normals=np.concatenate([normals, normals]),
-        strata_real=np.ascontiguousarray(strata[:, 0]),
-        strata_imaginary=np.ascontiguousarray(strata[:, 1]),
+        strata_real=np.tile(strata[:, 0], 2),
+        strata_imaginary=np.tile(strata[:, 1], 2),
         level_db=level_db.astype(np.float32),
         success=success.astype(np.float32),
         goodput=np.ascontiguousarray(goodput, dtype=np.float32),

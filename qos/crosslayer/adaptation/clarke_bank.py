@@ -18,8 +18,10 @@ from qos.crosslayer.adaptation.arrays import Float
 ORDER = 12
 CYCLES_PER_STEP = 0.06
 """A step is this part of a Doppler cycle, where slots are short enough."""
-FLOOR = 3e-3
+FLOOR_SLOW, FLOOR_FAST = 3e-3, 1e-2
 """White part added to the gain's power: keeps the equations well posed, and the model humble."""
+FAST_DOPPLER_SLOTS = 0.06
+"""From here on particles that must follow every slot profit from the larger part."""
 LOWEST_DOPPLER_SLOTS = 2e-4
 HIGHEST_DOPPLER_SLOTS = 0.45
 GRID_RATIO = 1.25
@@ -99,10 +101,11 @@ def make_bank(doppler_slots: Float, lead_slots: int, look_back_slots: int) -> Cl
     lags = np.arange(ORDER)
     for model, (doppler, step) in enumerate(zip(doppler_slots, steps, strict=True)):
         turn = 2 * np.pi * doppler
-        covariance = j0(turn * step * np.abs(lags[:, None] - lags)) + FLOOR * np.eye(ORDER)
+        floor = FLOOR_SLOW if doppler < FAST_DOPPLER_SLOTS else FLOOR_FAST
+        covariance = j0(turn * step * np.abs(lags[:, None] - lags)) + floor * np.eye(ORDER)
         ahead = j0(turn * step * (lags + 1))
         bank.coefficients[model] = np.linalg.solve(covariance, ahead)
-        left = 1 + FLOOR - ahead @ bank.coefficients[model]
+        left = 1 + floor - ahead @ bank.coefficients[model]
         bank.innovation[model] = np.sqrt(left / 2)
         bank.factor[model] = np.linalg.cholesky(covariance / 2)
         offsets = np.arange(first[model], first[model] + rows)
@@ -125,9 +128,9 @@ def regrid(bank: ClarkeBank, old: int, new: int) -> tuple[Float, Float]:
     turn = 2 * np.pi * bank.doppler_slots[new]
     lags = np.arange(ORDER)
     here, there = lags * bank.step_slots[old], lags * bank.step_slots[new]
-    inside = j0(turn * np.abs(here[:, None] - here)) + FLOOR * np.eye(ORDER)
+    inside = j0(turn * np.abs(here[:, None] - here)) + FLOOR_SLOW * np.eye(ORDER)
     across = j0(turn * np.abs(there[:, None] - here))
-    wanted = j0(turn * np.abs(there[:, None] - there)) + FLOOR * np.eye(ORDER)
+    wanted = j0(turn * np.abs(there[:, None] - there)) + FLOOR_SLOW * np.eye(ORDER)
     weights = np.linalg.solve(inside, across.T).T
     left = (wanted - weights @ across.T) / 2
     values, vectors = np.linalg.eigh((left + left.T) / 2)

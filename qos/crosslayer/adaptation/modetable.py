@@ -88,9 +88,9 @@ class ModeTable:
         values = np.asarray(snr_db, dtype=np.float64)
         if step is not None:
             scaled = np.rint((values - self.snr_grid_db[0]) / step)
-            return np.clip(scaled, 0, last).astype(np.intp)
+            return np.asarray(np.clip(scaled, 0, last).astype(np.intp))
         middles = (self.snr_grid_db[1:] + self.snr_grid_db[:-1]) / 2
-        return np.asarray(np.searchsorted(middles, values))
+        return np.asarray(np.searchsorted(middles, values), dtype=np.intp)
 
     def error_rate(self, modes: NDArray[np.integer], snr_db: NDArray[np.floating]) -> Float:
         """Return the block error rate of `modes` at `snr_db`; a mode of -1 (no transmission) gives 0."""

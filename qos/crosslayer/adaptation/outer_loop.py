@@ -12,12 +12,20 @@ from qos.crosslayer.adaptation.arrays import Modes
 from qos.crosslayer.adaptation.contract import ACKS, BLER_TABLE, REPORTS, Feedback, LinkKnowledge
 from qos.crosslayer.adaptation.inner_loop import check_target, highest_meeting
 from qos.crosslayer.adaptation.modetable import ModeTable
-from qos.crosslayer.adaptation.outer_loop_kernel import MISSING, OuterLoopRule, Single, outer_loop_slot
+from qos.crosslayer.adaptation.outer_loop_kernel import (
+    MISSING,
+    LoopFeedback,
+    LoopTables,
+    OuterLoopRule,
+    Single,
+    outer_loop_block,
+    outer_loop_slot,
+)
 from qos.errors import ValueRefusedError
 
 
-def compile_rule(table: ModeTable, rule: OuterLoopRule) -> tuple[Modes, Modes, Single]:
-    """Turn a rule into what the compiled loop reads: choice and fallback per grid point, numbers.
+def compile_rule(table: ModeTable, rule: OuterLoopRule) -> LoopTables:
+    """Turn a rule and a mode table into what the compiled loop reads.
 
     Raises
     ------
@@ -40,7 +48,8 @@ def compile_rule(table: ModeTable, rule: OuterLoopRule) -> tuple[Modes, Modes, S
         table.snr_grid_db[0], 1 / table.grid_step_db, rule.step_db, down,
         -rule.limit_db, rule.limit_db, float(rule.anti_windup),
     )  # fmt: skip
-    return choice, fallback, np.array(numbers, dtype=np.float32)
+    rates = table.block_error_rate.astype(np.float32)
+    return LoopTables(choice, fallback, rates, np.array(numbers, dtype=np.float32))
 
 
 class PlainOuterLoop:
@@ -58,11 +67,11 @@ class PlainOuterLoop:
 
     def __init__(self, knowledge: LinkKnowledge, rule: OuterLoopRule = OuterLoopRule()) -> None:  # noqa: B008
         assert knowledge.table is not None
-        self._choice, self._fallback, self._rule = compile_rule(knowledge.table, rule)
+        self._tables = compile_rule(knowledge.table, rule)
         users = knowledge.users
         self._offset_db = np.zeros(users, dtype=np.float32)
-        self._nothing = np.full(users, MISSING, dtype=np.int8)
-        self._false = np.zeros(users, dtype=np.bool_)
+        false = np.zeros(users, dtype=np.bool_)
+        self._nothing = LoopFeedback(np.full(users, MISSING, dtype=np.int8), false, false)
         self._saturated: deque[NDArray[np.bool_]] = deque()
 
     @property
@@ -78,16 +87,12 @@ class PlainOuterLoop:
     ) -> Modes:
         """Move the offsets, then return each user's highest mode that meets the target."""
         assert report_db is not None
-        fed_mode, fed_ack, fed_saturated = self._nothing, self._false, self._false
+        fed = self._nothing
         if feedback is not None:
-            fed_mode, fed_ack = feedback.mode, feedback.acknowledged
-            fed_saturated = self._saturated.popleft()
-        modes = np.empty_like(fed_mode)
-        saturated = np.empty_like(fed_ack)
-        outer_loop_slot(
-            self._offset_db, report_db, fed_mode, fed_ack, fed_saturated,
-            self._choice, self._fallback, self._rule, modes, saturated,
-        )  # fmt: skip
+            fed = LoopFeedback(feedback.mode, feedback.acknowledged, self._saturated.popleft())
+        modes = np.empty_like(fed.mode)
+        saturated = np.empty_like(fed.ack)
+        outer_loop_slot(self._offset_db, report_db, fed, self._tables, modes, saturated)
         self._saturated.append(saturated)
         return modes
 
@@ -104,3 +109,46 @@ class OuterLoop(PlainOuterLoop):
 
     def __init__(self, knowledge: LinkKnowledge, rule: OuterLoopRule = DEFAULT) -> None:
         super().__init__(knowledge, rule)
+
+
+class OuterLoopRun:
+    """An outer loop with its error draw over `users`, run block by block: for large simulations.
+
+    Cost is linear in slots x users; memory is that of a block, so a long run is fed in pieces.
+
+    Parameters
+    ----------
+    table
+        The modes; its SNR points must be evenly spaced.
+    rule
+        The numbers of the loop.
+    users
+        Number of users.
+    ack_delay_slots
+        Slots until a block's acknowledgement is known, at least 1.
+    """
+
+    def __init__(self, table: ModeTable, rule: OuterLoopRule, users: int, ack_delay_slots: int) -> None:
+        if ack_delay_slots < 1:
+            raise ValueRefusedError(f"acknowledgement delay {ack_delay_slots}: must be at least 1 slot")
+        self._tables = compile_rule(table, rule)
+        self.offset_db = np.zeros(users, dtype=np.float32)
+        shape = (ack_delay_slots, users)
+        self._history = LoopFeedback(
+            np.full(shape, MISSING, dtype=np.int8),
+            np.zeros(shape, dtype=np.bool_),
+            np.zeros(shape, dtype=np.bool_),
+        )
+
+    def run(self, report_db: Single, snr_db: Single, uniform: Single) -> tuple[Modes, NDArray[np.bool_]]:
+        """Run a block; return modes and acknowledgements.
+
+        Parameters
+        ----------
+        report_db, snr_db, uniform
+            Reports, true SNR and draws in [0, 1), float32, shape ``(slots, users)``, as in `Trace`.
+        """
+        modes = np.empty(report_db.shape, dtype=np.int8)
+        acks = np.empty(report_db.shape, dtype=np.bool_)
+        outer_loop_block(self.offset_db, report_db, snr_db, uniform, self._history, self._tables, modes, acks)
+        return modes, acks

@@ -7,13 +7,13 @@ that of the block.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qos.compiled import compiled
 from qos.crosslayer.adaptation.arrays import Modes
-from qos.crosslayer.adaptation.modetable import ModeTable
 
 Single = NDArray[np.float32]
 
@@ -21,45 +21,80 @@ MISSING, UNSENT = -2, -1
 """A slot without feedback; a slot in which nothing was sent."""
 
 
+class LoopTables(NamedTuple):
+    """A rule and a mode table as the compiled loop reads them.
+
+    Attributes
+    ----------
+    choice
+        The highest mode that meets the target at each grid point, -1 where none does; shape ``(G,)``.
+    fallback
+        What is sent where none does, -1 for silence; shape ``(G,)``.
+    error_rate
+        Block error rate of each mode at each grid point, shape ``(M, G)``.
+    numbers
+        First grid point in dB, grid points per dB, step up, step down, lowest and highest offset in dB,
+        1 for anti-windup.
+    """
+
+    choice: Modes
+    fallback: Modes
+    error_rate: Single
+    numbers: Single
+
+
+class LoopFeedback(NamedTuple):
+    """What came of earlier slots; arrays of users, or a row a slot in a history.
+
+    Attributes
+    ----------
+    mode
+        Mode sent, `UNSENT` or `MISSING`.
+    ack
+        Whether the block arrived.
+    saturated
+        Whether no mode met the target when it was sent.
+    """
+
+    mode: Modes
+    ack: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
+
+
 @compiled
 def outer_loop_slot(
     offset: Single,
     report_db: Single,
-    fed_mode: Modes,
-    fed_ack: NDArray[np.bool_],
-    fed_saturated: NDArray[np.bool_],
-    choice: Modes,
-    fallback: Modes,
-    rule: Single,
+    fed: LoopFeedback,
+    tables: LoopTables,
     modes: Modes,
     saturated: NDArray[np.bool_],
 ) -> None:
     """Move the offsets by the feedback, then pick modes into `modes`.
 
-    `choice` is the highest mode that meets the target at each grid point (-1: none), `fallback` what
-    is sent where none does (-1: silence); `rule` is (first grid point dB, 1/step, step up dB, step
-    down dB, lowest offset dB, highest offset dB, 1 for anti-windup). With anti-windup a slot in which
-    no mode met the target does not raise the offset, and a silent slot lets it sink towards 0.
+    With anti-windup a failure in a slot in which no mode met the target does not raise the offset, and
+    a silent slot lets it sink towards 0.
     """
-    start, per_db, up, down = rule[0], rule[1], rule[2], rule[3]
-    low, high, anti = rule[4], rule[5], rule[6] > 0
-    last = choice.size - 1
+    numbers = tables.numbers
+    start, per_db, up, down = numbers[0], numbers[1], numbers[2], numbers[3]
+    low, high, anti = numbers[4], numbers[5], numbers[6] > 0
+    last = tables.choice.size - 1
     for user in range(offset.size):
         value = offset[user]
-        if fed_mode[user] >= 0:
-            if fed_ack[user]:
+        if fed.mode[user] >= 0:
+            if fed.ack[user]:
                 value -= down
-            elif not (anti and fed_saturated[user]):
+            elif not (anti and fed.saturated[user]):
                 value += up
-        elif anti and fed_mode[user] == UNSENT and value > 0:
+        elif anti and fed.mode[user] == UNSENT and value > 0:
             value -= down
         value = min(max(value, low), high)
         offset[user] = value
         index = int(np.rint((report_db[user] - value - start) * per_db))
         index = min(max(index, 0), last)
-        mode = choice[index]
+        mode = tables.choice[index]
         saturated[user] = mode < 0
-        modes[user] = mode if mode >= 0 else fallback[index]
+        modes[user] = mode if mode >= 0 else tables.fallback[index]
 
 
 @compiled
@@ -68,52 +103,36 @@ def outer_loop_block(
     report_db: Single,
     snr_db: Single,
     uniform: Single,
-    history_mode: Modes,
-    history_ack: NDArray[np.bool_],
-    history_saturated: NDArray[np.bool_],
-    error_rate: Single,
-    choice: Modes,
-    fallback: Modes,
-    rule: Single,
+    history: LoopFeedback,
+    tables: LoopTables,
     modes: Modes,
     acks: NDArray[np.bool_],
 ) -> None:
     """Run `outer_loop_slot` and the error draw over a block of slots.
 
-    `report_db`, `snr_db`, `uniform`, `modes` and `acks` have shape ``(slots, users)``; the three
-    histories hold the last slots, one row for each slot of acknowledgement delay, oldest first, and
-    are left so that the next block continues.
+    `report_db`, `snr_db`, `uniform`, `modes` and `acks` have shape ``(slots, users)``; `history` holds
+    the last slots, one row for each slot of acknowledgement delay, oldest first, and is left so that
+    the next block continues.
     """
-    start, per_db = rule[0], rule[1]
+    start, per_db = tables.numbers[0], tables.numbers[1]
     slots, users = report_db.shape
-    delay, last = history_mode.shape[0], choice.size - 1
+    delay, last = history.mode.shape[0], tables.choice.size - 1
     for slot in range(slots):
         row = slot % delay
-        outer_loop_slot(
-            offset,
-            report_db[slot],
-            history_mode[row],
-            history_ack[row],
-            history_saturated[row],
-            choice,
-            fallback,
-            rule,
-            modes[slot],
-            history_saturated[row],
-        )
+        fed = LoopFeedback(history.mode[row], history.ack[row], history.saturated[row])
+        outer_loop_slot(offset, report_db[slot], fed, tables, modes[slot], history.saturated[row])
         for user in range(users):
             mode = modes[slot, user]
             index = int(np.rint((snr_db[slot, user] - start) * per_db))
             index = min(max(index, 0), last)
-            acks[slot, user] = mode >= 0 and uniform[slot, user] >= error_rate[mode, index]
-            history_mode[row, user] = mode
-            history_ack[row, user] = acks[slot, user]
+            acks[slot, user] = mode >= 0 and uniform[slot, user] >= tables.error_rate[mode, index]
+            history.mode[row, user] = mode
+            history.ack[row, user] = acks[slot, user]
     turn = slots % delay
     if turn:
-        for array in (history_mode,):
-            array[:] = np.concatenate((array[turn:], array[:turn]))
-        for flags in (history_ack, history_saturated):
-            flags[:] = np.concatenate((flags[turn:], flags[:turn]))
+        history.mode[:] = np.concatenate((history.mode[turn:], history.mode[:turn]))
+        history.ack[:] = np.concatenate((history.ack[turn:], history.ack[:turn]))
+        history.saturated[:] = np.concatenate((history.saturated[turn:], history.saturated[:turn]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,39 +159,3 @@ class OuterLoopRule:
     limit_db: float = 20.0
     anti_windup: bool = False
     silent_above: float = 1.0
-
-
-class OuterLoopState:
-    """State of an outer loop over `users`, run block by block (`run`).
-
-    Parameters
-    ----------
-    table
-        The modes; its SNR points must be evenly spaced.
-    rule
-        The numbers of the loop.
-    users
-        Number of users.
-    ack_delay_slots
-        Slots until a block's acknowledgement is known, at least 1.
-    """
-
-    def __init__(self, table: ModeTable, rule: OuterLoopRule, users: int, ack_delay_slots: int) -> None:
-        from qos.crosslayer.adaptation.outer_loop import compile_rule
-
-        self._choice, self._fallback, self._rule = compile_rule(table, rule)
-        self._error_rate = table.block_error_rate.astype(np.float32)
-        self.offset_db = np.zeros(users, dtype=np.float32)
-        self._mode = np.full((ack_delay_slots, users), MISSING, dtype=np.int8)
-        self._ack = np.zeros((ack_delay_slots, users), dtype=np.bool_)
-        self._saturated = np.zeros((ack_delay_slots, users), dtype=np.bool_)
-
-    def run(self, report_db: Single, snr_db: Single, uniform: Single) -> tuple[Modes, NDArray[np.bool_]]:
-        """Run a block; arrays are ``(slots, users)`` float32, the modes and acknowledgements returned too."""
-        modes = np.empty(report_db.shape, dtype=np.int8)
-        acks = np.empty(report_db.shape, dtype=np.bool_)
-        outer_loop_block(
-            self.offset_db, report_db, snr_db, uniform, self._mode, self._ack, self._saturated,
-            self._error_rate, self._choice, self._fallback, self._rule, modes, acks,
-        )  # fmt: skip
-        return modes, acks

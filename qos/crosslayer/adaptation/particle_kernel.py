@@ -1,6 +1,6 @@
 """A particle filter over the complex gain of many users' channels, compiled.
 
-Each particle is a window of `ORDER` gains (see `clarke_bank`); reports and acknowledgements weigh the
+Each particle is a window of `O` gains (see `clarke_bank`); reports and acknowledgements weigh the
 particles by the SNR that each gives for the slot that they are about (sequential importance
 resampling, Gordon, Salmond & Smith 1993, with stratified resampling, Kitagawa 1996).
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qos.compiled import compiled
 from qos.crosslayer.adaptation.arrays import Float, Modes
-from qos.crosslayer.adaptation.clarke_bank import ORDER, ClarkeBank
+from qos.crosslayer.adaptation.clarke_bank import ClarkeBank
 
 Single = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ class Particles(NamedTuple):
     Attributes
     ----------
     real, imaginary
-        The gains, shape ``(U, ORDER, N)``, a ring over the second axis.
+        The gains, shape ``(U, O, N)``, a ring over the second axis.
     head
         Place of the newest instant in the ring, shape ``(U,)``.
     newest_slot
@@ -68,7 +68,7 @@ class Tables(NamedTuple):
     normals
         Unit normals, shape ``(2 POOL,)``: the second half repeats the first.
     strata_real, strata_imaginary
-        Evenly spread complex normals, shape ``(N,)``.
+        Evenly spread complex normals, shape ``(2 N,)``: the second half repeats the first.
     level_db
         SNR in dB of each fine bin.
     success
@@ -130,9 +130,10 @@ def restart(user: int, slot: int, particles: Particles, bank: ClarkeBank, tables
     count = real.shape[1]
     real[:] = 0
     imaginary[:] = 0
-    for column in range(ORDER):
+    order = real.shape[0]
+    for column in range(order):
         start = _draw(particles.random, user) % (POOL - 2 * count)
-        for row in range(column, ORDER):
+        for row in range(column, order):
             gain = factor[row, column]
             for particle in range(count):
                 real[row, particle] += gain * tables.normals[start + particle]
@@ -154,12 +155,13 @@ def _take_up(
     weights, cross = bank.weights[model, at], bank.cross[model, at]
     wanted = np.sqrt(10 ** (report_db / 10) / particles.mean_power[user])
     real, imaginary = particles.real[user], particles.imaginary[user]
+    order = real.shape[0]
     for particle in range(real.shape[1]):
         gain_real, gain_imaginary = np.float32(0), np.float32(0)
-        for row in range(ORDER):
+        for row in range(order):
             gain_real += weights[row] * real[row, particle]
             gain_imaginary += weights[row] * imaginary[row, particle]
-        for row in range(ORDER):
+        for row in range(order):
             real[row, particle] += cross[row] * np.float32(wanted - gain_real)
             imaginary[row, particle] -= cross[row] * gain_imaginary
 
@@ -169,15 +171,15 @@ def _advance(user: int, particles: Particles, bank: ClarkeBank, tables: Tables) 
     """Move a user's particles one instant on."""
     model = particles.model[user]
     real, imaginary = particles.real[user], particles.imaginary[user]
-    head, count = particles.head[user], real.shape[1]
-    fresh = (head + ORDER - 1) % ORDER  # the ring runs backwards: row head + j is j instants old
+    head, count, order = particles.head[user], real.shape[1], real.shape[0]
+    fresh = (head + order - 1) % order  # the ring runs backwards: row head + j is j instants old
     start = _draw(particles.random, user) % (POOL - 2 * count)
     spread = bank.innovation[model]
     new_real = spread * tables.normals[start : start + count]
     new_imaginary = spread * tables.normals[start + count : start + 2 * count]
-    for lag in range(ORDER):
+    for lag in range(order):
         gain = bank.coefficients[model, lag]
-        row_real, row_imaginary = real[(head + lag) % ORDER], imaginary[(head + lag) % ORDER]
+        row_real, row_imaginary = real[(head + lag) % order], imaginary[(head + lag) % order]
         for particle in range(count):
             new_real[particle] += gain * row_real[particle]
             new_imaginary[particle] += gain * row_imaginary[particle]
@@ -194,12 +196,12 @@ def _power_at(
     """Write each particle's SNR (linear) at `slot` into `out`; `ahead` adds what is not known of it."""
     model = particles.model[user]
     real, imaginary = particles.real[user], particles.imaginary[user]
-    head, count = particles.head[user], out.size
+    head, count, order = particles.head[user], out.size, real.shape[0]
     offset = slot - particles.newest_slot[user]
     step = bank.step_slots[model]
     mean = np.float32(particles.mean_power[user])
-    if offset <= 0 and -offset % step == 0 and -offset // step < ORDER:
-        row = (head + -offset // step) % ORDER
+    if offset <= 0 and -offset % step == 0 and -offset // step < order:
+        row = (head + -offset // step) % order
         for particle in range(count):
             out[particle] = mean * (real[row, particle] ** 2 + imaginary[row, particle] ** 2)
         return
@@ -209,13 +211,11 @@ def _power_at(
     if ahead:
         spread = bank.spread[model, at]
         turn = _draw(particles.random, user) % count
-        for particle in range(count):
-            place = (particle + turn) % count
-            part_real[particle] = spread * tables.strata_real[place]
-            part_imaginary[particle] = spread * tables.strata_imaginary[place]
-    for lag in range(ORDER):
+        part_real = spread * tables.strata_real[turn : turn + count]
+        part_imaginary = spread * tables.strata_imaginary[turn : turn + count]
+    for lag in range(order):
         gain = bank.weights[model, at, lag]
-        row_real, row_imaginary = real[(head + lag) % ORDER], imaginary[(head + lag) % ORDER]
+        row_real, row_imaginary = real[(head + lag) % order], imaginary[(head + lag) % order]
         for particle in range(count):
             part_real[particle] += gain * row_real[particle]
             part_imaginary[particle] += gain * row_imaginary[particle]
@@ -250,7 +250,7 @@ def _resample(user: int, particles: Particles) -> None:
         chosen[particle] = source
     real, imaginary = particles.real[user], particles.imaginary[user]
     kept = np.empty(count, np.float32)
-    for row in range(ORDER):
+    for row in range(real.shape[0]):
         for particle in range(count):
             kept[particle] = real[row, chosen[particle]]
         real[row] = kept

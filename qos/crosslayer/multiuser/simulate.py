@@ -93,7 +93,7 @@ class _Queues:
         oldest = self.left[:, :, (slot + 1) % self._deadline]
         late = np.ceil(oldest / self._size - 1e-9).sum(axis=1)
         oldest[:] = 0
-        return late.astype(np.int64)
+        return np.asarray(late, dtype=np.int64)
 
 
 def packet_loss(rate_bits: Float, rule: MultiUserRule, traffic: Traffic, seed: int) -> Float:

@@ -42,7 +42,7 @@ class FilterSize:
         Seed of all its draws.
     """
 
-    particles: int = 1024
+    particles: int = 2048
     seed: int = 1
 
 

@@ -17,6 +17,7 @@ PRIOR_MEAN_SNR_DB, PRIOR_MEAN_DEVIATION_DB = 15.0, 10.0
 PRIOR_DOPPLER_SLOTS, PRIOR_DOPPLER_DEVIATION = 0.01, 2.0
 NOISES_DB = np.array([0.5, 1.0, 2.0])
 GUESSED_PERIOD_SLOTS = 5
+DEFAULT_SIZE = FilterSize(particles=1024)
 WATCH_SLOTS = 64
 """Slots over which the period of the reports is watched before the estimate starts."""
 
@@ -39,7 +40,7 @@ class BlindBayesian:
 
     told: ClassVar[tuple[str, ...]] = (REPORTS, ACKS, BLER_TABLE)
 
-    def __init__(self, knowledge: LinkKnowledge, size: FilterSize = FilterSize()) -> None:  # noqa: B008
+    def __init__(self, knowledge: LinkKnowledge, size: FilterSize = DEFAULT_SIZE) -> None:
         assert knowledge.table is not None
         self._table, self._size = knowledge.table, size
         self._last = np.full(knowledge.users, np.nan, np.float32)

@@ -25,6 +25,8 @@ FINE_FIRST, FINE_BINS = (127 - 20) << 5, 36 << 5
 COARSE_FIRST, COARSE_BINS = (127 - 4) << 4, 16 << 4
 """Bins of power from 2^-4 to 2^12 (-12 to +36 dB): where modes differ."""
 POOL = 1 << 16
+LOOSE = np.float32(0.1)
+"""Past gains that the window leaves more open than this are drawn, as future ones are."""
 LOST_LIKELIHOOD = 1e-2
 """Reports whose mean likelihood under the particles is below this say that the track is lost."""
 
@@ -208,8 +210,8 @@ def _power_at(
     at = min(max(offset - bank.first_offset[model], 0), bank.weights.shape[1] - 1)
     part_real = np.zeros(count, np.float32)
     part_imaginary = np.zeros(count, np.float32)
-    if ahead:
-        spread = bank.spread[model, at]
+    spread = bank.spread[model, at]
+    if ahead or spread > LOOSE:
         turn = _draw(particles.random, user) % count
         part_real = spread * tables.strata_real[turn : turn + count]
         part_imaginary = spread * tables.strata_imaginary[turn : turn + count]

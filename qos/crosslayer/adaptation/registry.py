@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from qos.crosslayer.adaptation.arrays import Modes
 from qos.crosslayer.adaptation.bayesian import Bayesian, FilterSize
+from qos.crosslayer.adaptation.blind_bayesian import DEFAULT_SIZE as BLIND_SIZE
 from qos.crosslayer.adaptation.blind_bayesian import BlindBayesian
 from qos.crosslayer.adaptation.bounds import CLAIRVOYANT_TOLD, GENIE_TOLD, clairvoyant, genie
 from qos.crosslayer.adaptation.contract import LinkKnowledge, LinkPolicy, knowledge_for
@@ -37,8 +38,7 @@ def _whole(numbers: Numbers, key: str, default: int) -> int:
     return int(value)
 
 
-def _size(numbers: Numbers) -> FilterSize:
-    default = FilterSize()
+def _size(numbers: Numbers, default: FilterSize) -> FilterSize:
     particles = _whole(numbers, "particles", default.particles)
     if not 16 <= particles <= 16384:
         raise ValueRefusedError(f"particles={particles}: must be 16 to 16384")
@@ -60,8 +60,12 @@ def _fixed(knowledge: LinkKnowledge, numbers: Numbers) -> LinkPolicy:
 
 Maker = Callable[[LinkKnowledge, Numbers], LinkPolicy]
 _POLICIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], Maker]] = {
-    "bayesian": (Bayesian.told, ("particles", "seed"), lambda k, n: Bayesian(k, _size(n))),
-    "blind-bayesian": (BlindBayesian.told, ("particles", "seed"), lambda k, n: BlindBayesian(k, _size(n))),
+    "bayesian": (Bayesian.told, ("particles", "seed"), lambda k, n: Bayesian(k, _size(n, FilterSize()))),
+    "blind-bayesian": (
+        BlindBayesian.told,
+        ("particles", "seed"),
+        lambda k, n: BlindBayesian(k, _size(n, BLIND_SIZE)),
+    ),
     "posterior-table": (PosteriorTable.told, (), lambda k, _: PosteriorTable(k)),
     "inner-loop": (InnerLoop.told, ("target",), lambda k, n: InnerLoop(k, n.get("target", 0.1))),
     "outer-loop": (

@@ -64,8 +64,8 @@ def draw(found: dict[tuple[float, str], Float], path: Path) -> None:
         axis.set_xlabel("load (1 = max-rate capacity)")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share of packets late")
-    axes[-1].legend(fontsize=8, loc="lower right")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 0.92, 1))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="center right", fontsize=9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

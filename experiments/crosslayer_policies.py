@@ -85,7 +85,7 @@ def draw(found: dict[str, Score], on_time: dict[str, list[float]], path: Path) -
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.6))
     for name in on_time:
         by_doppler = found[name].spectral_efficiency_by_doppler
         dopplers = [float(fd) for fd in by_doppler]
@@ -98,8 +98,8 @@ def draw(found: dict[str, Score], on_time: dict[str, list[float]], path: Path) -
         axis.grid(alpha=0.3)
     left.set_ylabel("bits that arrived per resource element")
     right.set_ylabel("packets on time, load 0.7, deadline 30 slots")
-    left.legend(fontsize=8)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 0.87, 1))
+    figure.legend(*left.get_legend_handles_labels(), loc="center right", fontsize=9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

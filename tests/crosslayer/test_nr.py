@@ -16,7 +16,7 @@ from qos.crosslayer.nr_effective_snr import (
     matched_beta,
     mutual_information_effective_snr_db,
 )
-from qos.crosslayer.nr_tables import SCHEMES, code_blocks, schemes, transport_block_bits
+from qos.crosslayer.nr_tables import CQI_1, SCHEMES, code_blocks, schemes, transport_block_bits
 from qos.errors import ValueRefusedError
 
 SIONNA_THRESHOLDS_DB = (
@@ -39,6 +39,14 @@ def test_tables_have_the_length_and_top_efficiency_of_the_standard(name: str, co
     table = schemes(name)
     assert len(table) == count
     assert table[-1].bits_per_symbol * table[-1].code_rate == pytest.approx(top, abs=1e-4)
+
+
+def test_cqi_efficiencies_are_those_of_the_standard():
+    """TS 38.214 table 5.2.2.1-2: 0.1523 for CQI 1, 1.4766 for CQI 7, 5.5547 for CQI 15."""
+    efficiency = [bits * rate / 1024 for bits, rate in CQI_1]
+    assert len(efficiency) == 15
+    assert (np.diff(efficiency) > 0).all()
+    assert [efficiency[0], efficiency[6], efficiency[14]] == pytest.approx([0.1523, 1.4766, 5.5547], abs=1e-4)
 
 
 @given(st.sampled_from(sorted(SCHEMES)), st.integers(0, 27), st.integers(12, 40000))

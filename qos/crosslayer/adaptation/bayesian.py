@@ -168,7 +168,7 @@ class Bayesian:
     """
 
     told: ClassVar[tuple[str, ...]] = (REPORTS, ACKS, MEAN_SNR, DOPPLER, REPORT_AGE, REPORT_NOISE, BLER_TABLE)
-    MEAN_DEVIATION_DB: ClassVar[float] = 2.0
+    MEAN_DEVIATION_DB: ClassVar[float] = 1.2
     DOPPLER_DEVIATION: ClassVar[float] = 0.7
 
     def __init__(self, knowledge: LinkKnowledge, size: FilterSize = FilterSize()) -> None:

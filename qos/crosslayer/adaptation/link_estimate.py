@@ -25,7 +25,7 @@ MEAN_LOG_POWER_DB = -DB_PER_NEPER * np.euler_gamma
 """Mean of Rayleigh power in dB over the mean power in dB: -2.51."""
 INDEPENDENT_PER_CYCLE = 1.5
 """Independent samples of the power in a Doppler cycle, cautiously."""
-HOLD_UP, HOLD_DOWN = 2.0, 10.0
+HOLD_UP, HOLD_DOWN = 3.0, 20.0
 FORGET_REPORTS = 4000
 """The scores look back over about this many reports."""
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qos.crosslayer.adaptation.bounds import acknowledged, genie
 from qos.crosslayer.adaptation.contract import Feedback, knowledge_for
 from qos.crosslayer.adaptation.modetable import ModeTable, load_mode_table, make_mode_table
-from qos.crosslayer.adaptation.outer_loop import OuterLoop, OuterLoopRun, PlainOuterLoop
+from qos.crosslayer.adaptation.outer_loop import OuterLoop, OuterLoopRun, PlainOuterLoop, evenly_spaced
 from qos.crosslayer.adaptation.outer_loop_kernel import OuterLoopRule
 from qos.crosslayer.adaptation.registry import decide_all
 from qos.crosslayer.adaptation.replay import replay, score
@@ -112,12 +112,24 @@ def test_a_rule_out_of_range_is_refused(rule: OuterLoopRule, table: ModeTable):
         OuterLoopRun(table, rule, 3, 4)
 
 
-def test_an_uneven_grid_is_refused():
-    uneven = make_mode_table(np.array([0.0, 1.0, 3.0]), np.array([[0.5, 0.2, 0.1]]), np.array([8]), 1)
-    with pytest.raises(ValueRefusedError, match="evenly spaced"):
-        OuterLoopRun(uneven, OuterLoopRule(), 3, 4)
+def test_an_uneven_grid_gives_the_modes_of_its_nearest_points(trace: Trace, table: ModeTable):
+    keep = np.ones(table.snr_grid_db.size, dtype=bool)
+    keep[np.random.default_rng(4).choice(np.arange(1, keep.size - 1), 60, replace=False)] = False
+    uneven = make_mode_table(
+        table.snr_grid_db[keep], table.block_error_rate[:, keep], table.tb_size_bits, table.num_re
+    )
+    assert uneven.grid_step_db is None
+    for name in ("plain-outer-loop", "outer-loop"):
+        assert decide_all(name, trace, uneven).shape == trace.snr_db.shape
+    even = evenly_spaced(uneven)
+    assert even.grid_step_db == pytest.approx(0.1)
+    at = uneven.grid_index(even.snr_grid_db)
+    np.testing.assert_array_equal(even.block_error_rate, uneven.block_error_rate[:, at])
+
+
+def test_a_delay_of_no_slot_is_refused(table: ModeTable):
     with pytest.raises(ValueRefusedError, match="at least 1 slot"):
-        OuterLoopRun(uneven, OuterLoopRule(), 3, 0)
+        OuterLoopRun(table, OuterLoopRule(), 3, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,20 @@ from qos.crosslayer.adaptation.outer_loop_kernel import (
 )
 from qos.errors import ValueRefusedError
 
+MOST_POINTS = 100_000
+
+
+def evenly_spaced(table: ModeTable) -> ModeTable:
+    """Return the table on evenly spaced SNR points, each with the rates of the nearest point it had."""
+    if table.grid_step_db is not None:
+        return table
+    low, high = table.snr_grid_db[0], table.snr_grid_db[-1]
+    step = max(float(np.diff(table.snr_grid_db).min()), (high - low) / MOST_POINTS)
+    grid = np.arange(low, high + step / 2, step)
+    return replace(
+        table, snr_grid_db=grid, block_error_rate=table.block_error_rate[:, table.grid_index(grid)]
+    )
+
 
 def compile_rule(table: ModeTable, rule: OuterLoopRule) -> LoopTables:
     """Turn a rule and a mode table into what the compiled loop reads.
@@ -30,15 +45,15 @@ def compile_rule(table: ModeTable, rule: OuterLoopRule) -> LoopTables:
     Raises
     ------
     ValueRefusedError
-        If a number is out of range or the table's SNR points are not evenly spaced.
+        If a number is out of range.
     """
     check_target(rule.target)
     if not 0 < rule.step_db < np.inf:
         raise ValueRefusedError(f"step {rule.step_db:g}: an outer loop's step must be more than 0 dB")
     if not 0 < rule.silent_above <= 1:
         raise ValueRefusedError(f"silent_above {rule.silent_above:g}: must be more than 0, at most 1")
-    if table.grid_step_db is None:
-        raise ValueRefusedError("an outer loop needs a table whose SNR points are evenly spaced")
+    table = evenly_spaced(table)
+    assert table.grid_step_db is not None
     choice = highest_meeting(table, rule.target)
     lowest = int(np.argmax(table.usable))
     hopeless = table.block_error_rate[lowest] > rule.silent_above
@@ -119,7 +134,7 @@ class OuterLoopRun:
     Parameters
     ----------
     table
-        The modes; its SNR points must be evenly spaced.
+        The modes; unevenly spaced SNR points are replaced by even ones (`evenly_spaced`).
     rule
         The numbers of the loop.
     users

@@ -11,7 +11,7 @@ from qos.crosslayer.adaptation.arrays import Modes
 from qos.crosslayer.adaptation.bayesian import ACK_LEAD_SLOTS, FilterSize, GainTracker
 from qos.crosslayer.adaptation.clarke_bank import doppler_grid
 from qos.crosslayer.adaptation.contract import ACKS, BLER_TABLE, REPORTS, Feedback, LinkKnowledge
-from qos.crosslayer.adaptation.link_estimate import LinkEstimate, LinkPrior
+from qos.crosslayer.adaptation.link_estimate import HOLD_BLIND, LinkEstimate, LinkPrior
 
 PRIOR_MEAN_SNR_DB, PRIOR_MEAN_DEVIATION_DB = 15.0, 10.0
 PRIOR_DOPPLER_SLOTS, PRIOR_DOPPLER_DEVIATION = 0.01, 2.0
@@ -58,6 +58,7 @@ class BlindBayesian:
             PRIOR_MEAN_DEVIATION_DB,
             PRIOR_DOPPLER_DEVIATION,
             NOISES_DB,
+            HOLD_BLIND,
         )
         self._estimate = LinkEstimate(prior, doppler_grid(), period)
         self._tracker = GainTracker(self._table, self._estimate, self._size, ack_delay + period // 2)

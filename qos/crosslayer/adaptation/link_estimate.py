@@ -25,7 +25,11 @@ MEAN_LOG_POWER_DB = -DB_PER_NEPER * np.euler_gamma
 """Mean of Rayleigh power in dB over the mean power in dB: -2.51."""
 INDEPENDENT_PER_CYCLE = 1.5
 """Independent samples of the power in a Doppler cycle, cautiously."""
-HOLD_UP, HOLD_DOWN = 3.0, 20.0
+HOLD_TOLD, HOLD_BLIND = (3.0, 20.0), (1.0, 6.0)
+"""By how much another Doppler shift must score better, up and down, to be believed: told, not told.
+
+Too slow a model costs more than too fast a one, so going down takes more.
+"""
 FORGET_REPORTS = 4000
 """The scores look back over about this many reports."""
 
@@ -42,6 +46,8 @@ class LinkPrior:
         How far off they may be: dB, and natural logarithm of a factor.
     noise_db
         Standard deviations of the report error to choose from, shape ``(K,)``; one where it is known.
+    hold
+        Lead in score that a higher and a lower Doppler shift needs.
     """
 
     mean_snr_db: Float
@@ -49,6 +55,7 @@ class LinkPrior:
     mean_deviation_db: float
     doppler_deviation: float
     noise_db: Float
+    hold: tuple[float, float] = HOLD_TOLD
 
 
 def log_power_covariance(doppler_slots: Float, lag_slots: NDArray[np.integer]) -> Float:
@@ -125,7 +132,7 @@ class LinkEstimate:
         users = np.arange(best.size)
         # A neighbour must be clearly better before the model is changed: a change costs what was tracked.
         held = posterior[users, self.doppler_index].max(axis=1)
-        margin = np.where(best > self.doppler_index, HOLD_UP, HOLD_DOWN)
+        margin = np.where(best > self.doppler_index, *self._prior.hold)
         clearly = posterior[users, best].max(axis=1) > held + margin
         self.doppler_index = np.where(clearly, best, self.doppler_index)
         self.noise_db = self._prior.noise_db[noise]

@@ -18,6 +18,7 @@ from qos.errors import QosError
 # verb -> (module under qos.cli that holds a click command named `command`, its one-line help).
 # The help stands here so that `qos --help` imports no verb.
 VERBS: dict[str, str] = {
+    "adapt": "Choose modes, power and retries of wireless links; try policies on a trace.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
     "schedule": "Schedule entangled pairs on a quantum network.",

@@ -1,0 +1,1 @@
+"""Link adaptation: policies that pick a transmission mode per slot, on one interface."""

@@ -1,0 +1,1 @@
+"""Multi-user scheduling: whose packet a shared wireless slot carries."""

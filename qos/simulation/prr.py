@@ -1,0 +1,40 @@
+"""How the window moves during recovery: at once to the threshold, or by proportional rate reduction."""
+
+from __future__ import annotations
+
+from qos.compiled import compiled
+from qos.simulation.layout import RECOVERY_PRR
+from qos.simulation.scoreboard import in_flight
+from schedulers.packet.layout import Record
+
+
+@compiled
+def begin_reduction(flow: Record) -> None:
+    """Enter recovery: the classic way sets the window to the threshold (RFC 6675, step 4.2)."""
+    if flow.recovery_kind == RECOVERY_PRR:
+        flow.prr_delivered = 0
+        flow.prr_out = 0
+        flow.prr_flight = max(in_flight(flow), 1)
+        step_reduction(flow)
+    else:
+        flow.cwnd_bytes = flow.ssthresh_bytes
+
+
+@compiled
+def step_reduction(flow: Record) -> None:
+    """Follow one acknowledgement in recovery (RFC 6937, section 3, with the slow start reduction bound)."""
+    if flow.recovery_kind != RECOVERY_PRR or flow.newly_delivered == 0:
+        return
+    delivered = flow.newly_delivered
+    flow.prr_delivered += delivered
+    pipe = in_flight(flow)
+    if pipe > flow.ssthresh_bytes:
+        allowed = -(-flow.prr_delivered * flow.ssthresh_bytes // flow.prr_flight) - flow.prr_out
+    else:
+        limit = max(flow.prr_delivered - flow.prr_out, delivered)
+        if flow.retransmission_acked:
+            limit += flow.mss_bytes
+        allowed = min(limit, flow.ssthresh_bytes - pipe)
+    if flow.prr_out == 0:
+        allowed = max(allowed, flow.mss_bytes)
+    flow.cwnd_bytes = pipe + max(allowed, 0)

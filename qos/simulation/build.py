@@ -27,6 +27,9 @@ from qos.simulation.scenario import (
 )
 from qos.simulation.state import bind, fresh_pool
 from schedulers.packet.layout import (
+    AQM_COBALT,
+    AQM_CODEL,
+    AQM_NONE,
     AQM_PIE,
     CONTROL_DTYPE,
     NONE,
@@ -45,6 +48,7 @@ FIRST_RING = 16
 UDP_HEADER_BYTES = 28
 MOST_BACKLOG_BINS = 4096
 LARGEST_WINDOW = 1 << 62
+FIRST_ROOT = {AQM_NONE: 0, AQM_PIE: 0, AQM_CODEL: (1 << 16) - 1, AQM_COBALT: 1 << 32}
 _SEED_FLOW, _SEED_LINK, _SEED_QUEUE, _SEED_HASH = range(4)
 
 
@@ -166,7 +170,6 @@ def _queues(scenario: Scenario, paths: Paths, sub_counts: list[int]) -> tuple[ND
     subqueues = np.zeros(sum(sub_counts), SUBQUEUE_DTYPE)
     for name in ("head", "tail", "next", "tag"):
         subqueues[name] = NONE
-    subqueues["inverse_root"] = 65535
     bins = 2
     first = 0
     for number, direction in enumerate(paths.directions):
@@ -177,6 +180,7 @@ def _queues(scenario: Scenario, paths: Paths, sub_counts: list[int]) -> tuple[ND
         queues["random"][number] = _seed(scenario, _SEED_QUEUE, number)
         queues["perturbation"][number] = _seed(scenario, _SEED_HASH, number)
         block = subqueues[first : first + sub_counts[number]]
+        block["inverse_root"] = FIRST_ROOT[chosen.aqm]
         block["limit_packets"] = chosen.flow_limit_packets
         block["limit_bytes"] = chosen.flow_limit_bytes
         first += sub_counts[number]

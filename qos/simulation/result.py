@@ -209,6 +209,26 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else math.nan
 
 
+def _not_arrived(state: State, number: int, now_ns: int) -> int:
+    """Count the payload that the receiver was served ahead of time: it is still on the last wire.
+
+    The acknowledgements on their way say when the receiver got what.
+    """
+    record = state.flows[number]
+    packet = int(record["ack_head"])
+    overhead = int(record["ack_overhead_bytes"])
+    first = int(record["receive_next"])
+    while packet >= 0 and not record["ack_hops"]:
+        ack = state.packets[packet]
+        way_ns = float(record["ack_ns_per_byte"]) * (int(ack["size_bytes"]) + overhead)
+        if int(ack["time_ns"]) - int(record["ack_delay_ns"]) - int(way_ns) > now_ns:
+            first = min(first, max(int(ack["cumulative"]) - 1, int(record["una"])))
+            break
+        packet = int(ack["next"])
+    places = np.arange(first, int(record["receive_next"])) & (int(record["ring_size"]) - 1)
+    return int(state.segments["size_bytes"][int(record["ring"]) + places].sum())
+
+
 def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> FlowResult:
     flow = scenario.flows[number]
     record = state.flows[number]
@@ -223,6 +243,7 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
     most_s = int(record["rtt_max_ns"]) * 1e-9
     samples, transfers = int(record["rtt_samples"]), int(record["app_transfers"])
     measured = samples > 0
+    delivered = int(record["delivered_in_order_bytes"]) - _not_arrived(state, number, now_ns)
 
     def quantile(share: float) -> float:
         return min(histogram_quantile(counts, layout.RTT_LEVEL_SHIFT, unit_s, share), most_s)
@@ -231,7 +252,7 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
         sender=flow.sender,
         source=flow.source,
         target=flow.target,
-        goodput_bps=_ratio(int(record["delivered_in_order_bytes"]) * 8, active_s),
+        goodput_bps=_ratio(delivered * 8, active_s),
         throughput_bps=_ratio(int(record["arrived_bytes"]) * 8, active_s),
         sent_packets=int(record["sent_packets"]),
         delivered_packets=int(record["delivered_packets"]),

@@ -12,6 +12,7 @@ from qos.simulation.layout import (
     EVER_RETRANSMITTED,
     LOST,
     RECEIVED,
+    RECOVERY_CLASSIC,
     RETRANSMITTED,
     SACKED,
 )
@@ -85,9 +86,12 @@ def sack(root: Record, flow: Record, number: int) -> int:
     note_delivered(root, flow, segment)
     if segment.flags & LOST:
         flow.lost_bytes -= size
-    if segment.flags & RETRANSMITTED:
+    segment.flags = (segment.flags | SACKED) & ~LOST
+    # RFC 6675's pipe counts no SACKed octet. ns-3, whose classic recovery is to be compared with, counts a
+    # retransmission as in flight until it is acknowledged cumulatively.
+    if flow.recovery_kind != RECOVERY_CLASSIC and segment.flags & RETRANSMITTED:
         flow.retransmitted_bytes -= size
-    segment.flags = (segment.flags | SACKED) & ~(LOST | RETRANSMITTED)
+        segment.flags &= ~RETRANSMITTED
     flow.sacked_bytes += size
     if number > flow.high_1:
         flow.high_3 = flow.high_2
@@ -176,7 +180,7 @@ def next_lost(root: Record, flow: Record) -> int:
 @compiled
 def first_unsacked(root: Record, flow: Record) -> int:
     """Find what RFC 6675's rule 3 sends: below the highest SACK, neither lost nor sent again, else `NONE`."""
-    for number in range(flow.una, flow.next):
+    for number in range(flow.una, min(flow.high_1, flow.next)):
         if slot(root, flow, number).flags & (RETRANSMITTED | SACKED) == 0:
             return number
     return NONE

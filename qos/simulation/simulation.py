@@ -50,6 +50,9 @@ class QueueCounters:
 @cache
 def _compiled_advance() -> object:
     """Load or compile the core, so that no simulation's time includes it."""
+    from qos.simulation.freshness import discard_stale_code
+
+    discard_stale_code()
     from qos.simulation.core import advance
     from schedulers.packet.layout import CONTROL_DTYPE
 

@@ -114,9 +114,11 @@ def cubic_increase(flow: Record, now_ns: int, segments_acked: int) -> None:
     if flow.cwnd_bytes < flow.ssthresh_bytes:
         if flow.hystart and flow.una_bytes > flow.hystart_end:
             _hystart_reset(flow, now_ns)
-        flow.cwnd_bytes += segments_acked * flow.mss_bytes
-        return
-    if segments_acked > 0:
+        # RFC 5681, section 3.1: at most one segment an acknowledgement.
+        if segments_acked > 0:
+            flow.cwnd_bytes += flow.mss_bytes
+            segments_acked -= 1
+    if flow.cwnd_bytes >= flow.ssthresh_bytes and segments_acked > 0:
         flow.count += segments_acked
         wait = _acks_for_one_more(flow, now_ns, segments_acked)
         if flow.count >= wait:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.congestion import increase_window, on_sample, on_state, reduced_threshold
 from qos.simulation.layout import DISORDER, LOSS, LOST, OPEN, RECOVERY, REDUCED, RETRANSMITTED
 from qos.simulation.memory import flows, slot
@@ -48,7 +48,7 @@ def _duplicate(root: Record, flow_index: int, flow: Record) -> None:
         _enter_recovery(root, flow_index, flow)
 
 
-@compiled
+@inlined
 def _new_data(root: Record, flow_index: int, flow: Record, restart: bool) -> None:
     """Restart the retransmission timer, stop it when all is acknowledged (RFC 6298, 5.2 and 5.3)."""
     if restart:
@@ -92,7 +92,7 @@ def _complete(root: Record, flow: Record, segments_acked: int, beyond_segments: 
     return counted
 
 
-@compiled
+@inlined
 def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond: int, is_dup: bool) -> None:
     """Take an acknowledgement of `acked` new bytes, `beyond` of them past the recovery point."""
     mss = flow.mss_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     ADAPTIVE_BITRATE,
     CONNECTING,
@@ -181,7 +181,7 @@ def _play(root: Record, flow: Record) -> None:
     flow.app_buffer_ns -= elapsed - missing
 
 
-@compiled
+@inlined
 def transfer_done(root: Record, flow_index: int) -> None:
     """Look whether all data was acknowledged, and let the application go on."""
     flow = flows(root)[flow_index]

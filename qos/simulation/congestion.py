@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import BIC, CUBIC, LOSS
 from qos.simulation.senders.bic import bic_increase, bic_ssthresh
 from qos.simulation.senders.cubic import cubic_increase, cubic_reset, cubic_sample, cubic_ssthresh
@@ -10,14 +10,14 @@ from qos.simulation.senders.newreno import newreno_increase, newreno_ssthresh
 from schedulers.packet.layout import Record
 
 
-@compiled
+@inlined
 def on_sample(root: Record, flow: Record, segments_acked: int) -> None:
     """Tell of acknowledged segments and the round-trip time, in every state."""
     if flow.sender == CUBIC:
         cubic_sample(flow, root.now_ns, flow.srtt_ns)
 
 
-@compiled
+@inlined
 def increase_window(root: Record, flow: Record, segments_acked: int) -> None:
     """Grow the window; called for new data acknowledged outside of recovery."""
     sender = flow.sender

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.acknowledgement import acknowledged
 from qos.simulation.applications import application_due, handshake_done, transfer_done
 from qos.simulation.layout import (
@@ -36,7 +36,7 @@ RING_GROWTH = 4
 """A scoreboard that doubles to the largest window uses at most this many times its slots."""
 
 
-@compiled
+@inlined
 def _process_ack(root: Record, flow_index: int, index: int) -> None:
     if flows(root)[flow_index].life != STOPPED:
         if packets(root)[index].flags & PACKET_SYN:
@@ -47,7 +47,7 @@ def _process_ack(root: Record, flow_index: int, index: int) -> None:
     release(root, index)
 
 
-@compiled
+@inlined
 def _ack_arrived(root: Record, flow_index: int) -> None:
     """Take the first acknowledgement of a flow's line and process it."""
     flow = flows(root)[flow_index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import EVENT_TRANSMITTED
 from qos.simulation.memory import links, schedule
 from schedulers.packet.discipline import dequeue, enqueue
@@ -10,7 +10,7 @@ from schedulers.packet.layout import NONE, Record
 from schedulers.packet.memory import packets
 
 
-@compiled
+@inlined
 def _transmission_ns(link: Record, size_bytes: int) -> int:
     if size_bytes != link.size_bytes:
         link.size_bytes = size_bytes
@@ -19,7 +19,7 @@ def _transmission_ns(link: Record, size_bytes: int) -> int:
     return time_ns
 
 
-@compiled
+@inlined
 def _transmit(root: Record, link_index: int) -> None:
     """Start to send the first packet of the device ring."""
     link = links(root)[link_index]
@@ -58,7 +58,7 @@ def pump(root: Record, link_index: int) -> None:
         link.ring_packets += 1
 
 
-@compiled
+@inlined
 def offer(root: Record, link_index: int, index: int) -> None:
     """Give a packet to the queue of a link and see whether the link is free."""
     if enqueue(root, link_index, index):

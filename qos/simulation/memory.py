@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import EVENT_DTYPE, FLOW_DTYPE, KIND, LINK_DTYPE, SEGMENT_DTYPE
 from schedulers.packet.layout import Record, Records
 from schedulers.packet.memory import address
@@ -13,49 +13,49 @@ from schedulers.packet.memory import address
 _INT64 = np.int64
 
 
-@compiled
+@inlined
 def links(root: Record) -> Records:
     """View the links."""
     return carray(address(root.links), root.links_count, LINK_DTYPE)
 
 
-@compiled
+@inlined
 def flows(root: Record) -> Records:
     """View the flows."""
     return carray(address(root.flows), root.flows_count, FLOW_DTYPE)
 
 
-@compiled
+@inlined
 def segments(root: Record) -> Records:
     """View the arena of scoreboards."""
     return carray(address(root.segments), root.segments_count, SEGMENT_DTYPE)
 
 
-@compiled
+@inlined
 def routes(root: Record) -> Records:
     """View the routes."""
     return carray(address(root.routes), root.routes_count, _INT64)
 
 
-@compiled
+@inlined
 def traces(root: Record) -> Records:
     """View the traces of rates, pairs of a time and a rate."""
     return carray(address(root.traces), root.traces_count, _INT64)
 
 
-@compiled
+@inlined
 def tables(root: Record) -> Records:
     """View the tables of the applications."""
     return carray(address(root.tables), root.tables_count, _INT64)
 
 
-@compiled
+@inlined
 def rtts(root: Record) -> Records:
     """View the histograms of round-trip times."""
     return carray(address(root.rtts), root.rtts_count, _INT64)
 
 
-@compiled
+@inlined
 def _events(root: Record) -> Records:
     return carray(address(root.events), root.events_count, EVENT_DTYPE)
 
@@ -83,14 +83,14 @@ def schedule(root: Record, time_ns: int, kind: int, index: int) -> None:
     here.code = kind * KIND + index
 
 
-@compiled
+@inlined
 def next_event_ns(root: Record) -> int:
     """Give the time of the earliest event; there must be one."""
     time_ns: int = _events(root)[0].time_ns
     return time_ns
 
 
-@compiled
+@inlined
 def pop_event(root: Record) -> int:
     """Take the earliest event out and give its code."""
     heap = _events(root)
@@ -124,7 +124,7 @@ def pop_event(root: Record) -> int:
     return code
 
 
-@compiled
+@inlined
 def slot(root: Record, flow: Record, number: int) -> Record:
     """Give the scoreboard entry of a segment between `una` and `next`."""
     return segments(root)[flow.ring + (number & (flow.ring_size - 1))]

@@ -7,7 +7,7 @@ one pending event for its first packet.
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import EVENT_ARRIVAL, EVENT_RATE
 from qos.simulation.link import offer, pump
 from qos.simulation.memory import flows, links, routes, schedule, traces
@@ -47,7 +47,7 @@ def transmitted(root: Record, link_index: int) -> None:
     pump(root, link_index)
 
 
-@compiled
+@inlined
 def _carry(root: Record, link_index: int, index: int) -> None:
     """Send a packet over the wire to the next hop, or straight to the receiver."""
     packet = packets(root)[index]

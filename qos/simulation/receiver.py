@@ -6,7 +6,7 @@ so only a delayed acknowledgement's timer can come between, which is looked at f
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     DATAGRAMS,
     DCTCP,
@@ -79,7 +79,7 @@ def _acknowledge(root: Record, flow_index: int, index: int, time_ns: int) -> Non
     )
 
 
-@compiled
+@inlined
 def _advance(root: Record, flow: Record) -> None:
     """Deliver what is in order now."""
     while flow.receive_next < flow.next:
@@ -90,7 +90,7 @@ def _advance(root: Record, flow: Record) -> None:
         flow.receive_next += 1
 
 
-@compiled
+@inlined
 def _place(root: Record, flow: Record, packet: Record) -> bool:
     """Note a segment in the scoreboard; say whether it must be acknowledged at once."""
     number = packet.segment

@@ -7,7 +7,7 @@ judged once.
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     EVER_RETRANSMITTED,
     LOST,
@@ -20,7 +20,7 @@ from qos.simulation.memory import segments, slot
 from schedulers.packet.layout import NONE, Record
 
 
-@compiled
+@inlined
 def in_flight(flow: Record) -> int:
     """Count the bytes in the network: RFC 6675's pipe."""
     sent = flow.next_bytes - flow.una_bytes
@@ -49,7 +49,7 @@ def grow_ring(root: Record, flow: Record) -> None:
     flow.ring_size = 2 * size
 
 
-@compiled
+@inlined
 def note_delivered(root: Record, flow: Record, segment: Record) -> None:
     """Count a segment as delivered and take the rate sample that it carries (draft-cheng-iccrg-rate-estimation)."""
     flow.delivered_bytes += segment.size_bytes
@@ -135,13 +135,13 @@ def judge(root: Record, flow: Record) -> None:
     flow.lost_below = max(flow.lost_below, flow.high_3)
 
 
-@compiled
+@inlined
 def head_is(root: Record, flow: Record, flag: int) -> bool:
     """Say whether the first unacknowledged segment carries a flag."""
     return flow.una < flow.next and slot(root, flow, flow.una).flags & flag != 0
 
 
-@compiled
+@inlined
 def discard_until(root: Record, flow: Record, cumulative: int) -> int:
     """Take what is acknowledged off the scoreboard; give the bytes."""
     total = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     BULK,
     EVENT_PACE,
@@ -37,7 +37,7 @@ def send_packet(root: Record, flow_index: int, segment: int, size_bytes: int, fl
     offer(root, routes(root)[flow.route], index)
 
 
-@compiled
+@inlined
 def write_more(flow: Record) -> None:
     """Let the application fill the socket buffer."""
     room = flow.una_bytes + flow.send_buffer_bytes - flow.written_bytes
@@ -80,7 +80,7 @@ def transmit_segment(root: Record, flow_index: int, number: int) -> None:
     send_packet(root, flow_index, number, size + flow.header_bytes, flags)
 
 
-@compiled
+@inlined
 def _prepare_new(root: Record, flow: Record, available: int) -> int:
     """Make the next new segment; `NONE` if there is no data or no window for it."""
     if flow.written_bytes - flow.next_bytes < available:
@@ -101,7 +101,7 @@ def _prepare_new(root: Record, flow: Record, available: int) -> int:
     return number
 
 
-@compiled
+@inlined
 def _choose(root: Record, flow: Record, available: int) -> int:
     """Find the next segment to send (RFC 6675, NextSeg), `NONE` if there is none."""
     if flow.lost_bytes > 0:
@@ -115,7 +115,7 @@ def _choose(root: Record, flow: Record, available: int) -> int:
     return number
 
 
-@compiled
+@inlined
 def _paced(root: Record, flow_index: int, flow: Record) -> bool:
     """Say whether the pacer holds the flow back; ask to be woken then."""
     if root.now_ns >= flow.pace_next_ns:

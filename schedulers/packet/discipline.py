@@ -7,7 +7,7 @@ within a flow.
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.accounting import admit, depart, discard
 from schedulers.packet.cobalt import cobalt_overflow
 from schedulers.packet.fair import (
@@ -32,13 +32,13 @@ from schedulers.packet.per_packet import after_departure, after_fate, before_adm
 from schedulers.packet.pie import pie_refuses
 
 
-@compiled
+@inlined
 def _exceeds(owner: Record, size_bytes: int) -> bool:
     """Say whether one more packet would exceed the limits of a queue or a sub-queue."""
     return owner.packets + 1 > owner.limit_packets or owner.bytes + size_bytes > owner.limit_bytes
 
 
-@compiled
+@inlined
 def _refused(root: Record, queue_index: int, subqueue_index: int, index: int) -> bool:
     queue = queues(root)[queue_index]
     size = packets(root)[index].size_bytes

@@ -15,7 +15,7 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.layout import (
     NONE,
     PACKET_DTYPE,
@@ -39,43 +39,43 @@ def address(typing_context: Any, number: Any) -> Any:  # noqa: ARG001
     return types.voidptr(types.int64), generate
 
 
-@compiled
+@inlined
 def packets(root: Record) -> Records:
     """View the pool of packets."""
     return carray(address(root.packets), root.packets_count, PACKET_DTYPE)
 
 
-@compiled
+@inlined
 def queues(root: Record) -> Records:
     """View the queues."""
     return carray(address(root.queues), root.queues_count, QUEUE_DTYPE)
 
 
-@compiled
+@inlined
 def subqueues(root: Record) -> Records:
     """View the sub-queues of all queues."""
     return carray(address(root.subqueues), root.subqueues_count, SUBQUEUE_DTYPE)
 
 
-@compiled
+@inlined
 def sojourns(root: Record) -> Records:
     """View the histograms of sojourn times."""
     return carray(address(root.sojourns), root.sojourns_count, _INT64)
 
 
-@compiled
+@inlined
 def backlogs(root: Record) -> Records:
     """View the histograms of backlogs."""
     return carray(address(root.backlogs), root.backlogs_count, _FLOAT64)
 
 
-@compiled
+@inlined
 def drops(root: Record) -> Records:
     """View the count of dropped packets of each flow."""
     return carray(address(root.drops), root.drops_count, _INT64)
 
 
-@compiled
+@inlined
 def take(root: Record) -> int:
     """Take a packet from the pool; the event loop sees to it that there is one."""
     index: int = root.free_packet
@@ -84,7 +84,7 @@ def take(root: Record) -> int:
     return index
 
 
-@compiled
+@inlined
 def release(root: Record, index: int) -> None:
     """Give a packet back to the pool."""
     packets(root)[index].next = root.free_packet
@@ -107,7 +107,7 @@ def uniform(owner: Record) -> float:
     return float((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@compiled
+@inlined
 def push_back(root: Record, subqueue: Record, index: int) -> None:
     """Link a packet to the end of a sub-queue."""
     pool = packets(root)

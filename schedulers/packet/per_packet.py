@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.layout import Record, Records
 from schedulers.packet.memory import address, queues, subqueues
 from schedulers.packet.per_packet_names import NUMBERS
@@ -21,14 +21,14 @@ SHARE_OF_RATE = NUMBERS["share"]
 _FLOAT64 = np.float64
 
 
-@compiled
+@inlined
 def memory_of(root: Record, subqueue_index: int) -> Records:
     """View the memory of one sub-queue, float64, shape ``(memory_width,)``."""
     table = carray(address(root.memory), (root.memory_count, root.memory_width), _FLOAT64)
     return table[subqueue_index]
 
 
-@compiled
+@inlined
 def parameters_of(root: Record) -> Records:
     """View the parameters of the policies, float64, one dimension."""
     return carray(address(root.parameters), root.parameters_count, _FLOAT64)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.layout import Record
 
 
-@compiled
+@inlined
 def newreno_increase(flow: Record, segments_acked: int) -> None:
     """Grow the window on an acknowledgement of `segments_acked` new segments."""
     mss = flow.mss_bytes

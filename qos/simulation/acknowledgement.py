@@ -9,7 +9,7 @@ from qos.simulation.memory import flows, slot
 from qos.simulation.prr import begin_reduction, step_reduction
 from qos.simulation.rtt import renew_rto, sample_rtt, start_timer
 from qos.simulation.scoreboard import discard_until, head_is, in_flight, judge, sack, sack_all
-from qos.simulation.sending import mark_head_lost, retransmit_or_send, send_pending, transmit_segment
+from qos.simulation.sending import mark_head_lost, retransmit_or_send, transmit_segment
 from schedulers.packet.layout import PACKET_ECE, Record
 from schedulers.packet.memory import packets
 
@@ -152,7 +152,7 @@ def _bytes_until(root: Record, flow: Record, number: int) -> int:
     return total
 
 
-@compiled
+@inlined
 def acknowledged(root: Record, flow_index: int, index: int) -> None:
     """Process an acknowledgement that reached the sender, and send what it allows."""
     flow = flows(root)[flow_index]
@@ -192,4 +192,4 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
         _cumulative(root, flow_index, flow, acked, beyond, sacked > 0)
     elif flow.una < flow.next:
         on_sample(root, flow, 1)
-    send_pending(root, flow_index)
+    root.wake = flow_index

@@ -22,7 +22,7 @@ from qos.simulation.layout import (
 from qos.simulation.memory import flows, schedule, tables
 from qos.simulation.receiver import SYN_BYTES
 from qos.simulation.rtt import start_timer
-from qos.simulation.sending import send_packet, send_pending
+from qos.simulation.sending import send_packet
 from schedulers.packet.layout import PACKET_DATAGRAM, PACKET_PURE_ACK, PACKET_SYN, Record
 from schedulers.packet.memory import uniform
 
@@ -50,7 +50,7 @@ def established(root: Record, flow_index: int) -> None:
         _next_chunk(root, flow)
     elif application in (CONSTANT_RATE, ON_OFF, REPLAY):
         schedule(root, root.now_ns, EVENT_APPLICATION, flow_index)
-    send_pending(root, flow_index)
+    root.wake = flow_index
 
 
 @compiled
@@ -86,10 +86,10 @@ def application_due(root: Record, flow_index: int) -> None:
     application = flow.application
     if application == REQUEST_RESPONSE:
         _respond(root, flow)
-        send_pending(root, flow_index)
+        root.wake = flow_index
     elif application == ADAPTIVE_BITRATE:
         _next_chunk(root, flow)
-        send_pending(root, flow_index)
+        root.wake = flow_index
     elif application == REPLAY:
         _replay(root, flow_index)
     else:
@@ -105,7 +105,7 @@ def _produce(root: Record, flow_index: int, size_bytes: int) -> None:
         flow.next += 1
     else:
         flow.app_total_bytes += size_bytes
-        send_pending(root, flow_index)
+        root.wake = flow_index
 
 
 @compiled

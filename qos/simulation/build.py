@@ -134,6 +134,8 @@ def build(scenario: Scenario, paths: Paths) -> State:
     fresh_pool(packets)
     control["free_packets"] = len(packets)
     control["burst"] = burst
+    for name in ("outbox_head", "outbox_tail", "wake"):
+        control[name] = NONE
     control["next_segment"] = FIRST_RING * len(flows)
     policies = {configuration(scenario, d).per_packet for d in paths.directions} - {""}
     if len(policies) > 1:

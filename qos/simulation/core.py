@@ -7,6 +7,7 @@ from qos.simulation.acknowledgement import acknowledged
 from qos.simulation.applications import application_due, handshake_done, transfer_done
 from qos.simulation.layout import (
     DONE,
+    ESTABLISHED,
     EVENT_ACK,
     EVENT_APPLICATION,
     EVENT_ARRIVAL,
@@ -23,8 +24,9 @@ from qos.simulation.layout import (
     STOPPED,
 )
 from qos.simulation.memory import flows, next_event_ns, pop_event, schedule
-from qos.simulation.network import arrived, change_rate, transmitted
+from qos.simulation.network import arrived, change_rate, empty_outbox, transmitted
 from qos.simulation.receiver import delayed_ack_due, join_ack_line, receive
+from qos.simulation.sending import send_pending
 from qos.simulation.timers import pace_due, timeout_due
 from schedulers.packet.accounting import settle
 from schedulers.packet.layout import NONE, PACKET_ACK, PACKET_SYN, Record, Records
@@ -139,6 +141,13 @@ def advance(control: Records, until_ns: int) -> int:
             pace_due(root, index)
         else:
             _rare(root, kind, index)
+        if root.wake != NONE:
+            flow_index = root.wake
+            root.wake = NONE
+            if flows(root)[flow_index].life == ESTABLISHED:
+                send_pending(root, flow_index)
+        if root.outbox_head != NONE:
+            empty_outbox(root)
     root.now_ns = max(root.now_ns, until_ns)
     for queue_index in range(root.queues_count):
         settle(root, queue_index)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from qos.compiled import compiled, inlined
+from qos.compiled import inlined
 from qos.simulation.layout import EVENT_DTYPE, FLOW_DTYPE, KIND, LINK_DTYPE, SEGMENT_DTYPE
-from schedulers.packet.layout import Record, Records
+from schedulers.packet.layout import NONE, PACKET_DTYPE, Record, Records
 from schedulers.packet.memory import address
 
 _INT64 = np.int64
@@ -60,7 +60,7 @@ def _events(root: Record) -> Records:
     return carray(address(root.events), root.events_count, EVENT_DTYPE)
 
 
-@compiled
+@inlined
 def schedule(root: Record, time_ns: int, kind: int, index: int) -> None:
     """Add an event; events of the same time run in the order in which they were added."""
     heap = _events(root)
@@ -122,6 +122,21 @@ def pop_event(root: Record) -> int:
     heap[place].order = order
     heap[place].code = last_code
     return code
+
+
+@inlined
+def post(root: Record, index: int) -> None:
+    """Send a packet when the present event is done; the event loop empties the outbox.
+
+    So what sends does not call what queues, which would be compiled anew into each of its callers.
+    """
+    pool = carray(address(root.packets), root.packets_count, PACKET_DTYPE)
+    pool[index].next = NONE
+    if root.outbox_tail == NONE:
+        root.outbox_head = index
+    else:
+        pool[root.outbox_tail].next = index
+    root.outbox_tail = index
 
 
 @inlined

@@ -10,7 +10,7 @@ from __future__ import annotations
 from qos.compiled import compiled, inlined
 from qos.simulation.layout import EVENT_ARRIVAL, EVENT_RATE
 from qos.simulation.link import offer, pump
-from qos.simulation.memory import flows, links, routes, schedule, traces
+from qos.simulation.memory import flows, links, post, routes, schedule, traces
 from qos.simulation.receiver import receive
 from schedulers.packet.layout import NONE, PACKET_ACK, Record
 from schedulers.packet.memory import packets, release, uniform
@@ -30,7 +30,7 @@ def _join_line(root: Record, link_index: int, index: int, arrival_ns: int) -> No
     link.line_tail = index
 
 
-@compiled
+@inlined
 def transmitted(root: Record, link_index: int) -> None:
     """Put the packet whose transmission ends on the wire and start the next."""
     link = links(root)[link_index]
@@ -75,9 +75,24 @@ def arrived(root: Record, link_index: int) -> int:
     is_ack = packet.flags & PACKET_ACK != 0
     packet.hop += 1
     if packet.hop < (flow.ack_hops if is_ack else flow.hops):
-        offer(root, routes(root)[(flow.ack_route if is_ack else flow.route) + packet.hop], index)
+        post(root, index)
         return NONE
     return index
+
+
+@inlined
+def empty_outbox(root: Record) -> None:
+    """Offer what the present event sent to the links on the packets' ways."""
+    pool = packets(root)
+    while root.outbox_head != NONE:
+        index: int = root.outbox_head
+        packet = pool[index]
+        root.outbox_head = packet.next
+        if root.outbox_head == NONE:
+            root.outbox_tail = NONE
+        flow = flows(root)[packet.flow]
+        route = flow.ack_route if packet.flags & PACKET_ACK else flow.route
+        offer(root, routes(root)[route + packet.hop], index)
 
 
 @compiled

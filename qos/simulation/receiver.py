@@ -15,8 +15,7 @@ from qos.simulation.layout import (
     FIXED,
     RECEIVED,
 )
-from qos.simulation.link import offer
-from qos.simulation.memory import flows, routes, schedule, slot
+from qos.simulation.memory import flows, post, schedule, slot
 from schedulers.packet.layout import (
     NONE,
     PACKET_ACK,
@@ -33,7 +32,7 @@ MOST_SACK_BLOCKS = 3
 SYN_BYTES = 56
 
 
-@compiled
+@inlined
 def join_ack_line(root: Record, flow_index: int, index: int, arrival_ns: int) -> None:
     """Put an acknowledgement on its way to the sender, behind those that are on the way."""
     flow = flows(root)[flow_index]
@@ -50,7 +49,7 @@ def join_ack_line(root: Record, flow_index: int, index: int, arrival_ns: int) ->
     flow.ack_tail = index
 
 
-@compiled
+@inlined
 def _acknowledge(root: Record, flow_index: int, index: int, time_ns: int) -> None:
     """Turn a received packet into the acknowledgement that it causes, and send it."""
     flow = flows(root)[flow_index]
@@ -68,7 +67,7 @@ def _acknowledge(root: Record, flow_index: int, index: int, time_ns: int) -> Non
     flow.unacked = 0
     if flow.ack_hops > 0:
         packet.hop = 0
-        offer(root, routes(root)[flow.ack_route], index)
+        post(root, index)
         return
     if flow.ack_loss > 0.0 and uniform(flow) < flow.ack_loss:
         release(root, index)

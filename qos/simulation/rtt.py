@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import inlined
 from qos.simulation.layout import (
     EVENT_TIMEOUT,
     EVER_RETRANSMITTED,
@@ -18,7 +18,7 @@ MOST_RTO_NS = 60_000_000_000
 LEAST_SAMPLE_NS = 1_000
 
 
-@compiled
+@inlined
 def _observe(root: Record, flow_index: int, flow: Record, rtt_ns: int) -> None:
     """Count a sample in the histogram."""
     flow.rtt_samples += 1
@@ -32,7 +32,7 @@ def _observe(root: Record, flow_index: int, flow: Record, rtt_ns: int) -> None:
     rtts(root)[(flow_index * RTT_LEVELS + level) * RTT_BINS + min(place, RTT_BINS - 1)] += 1
 
 
-@compiled
+@inlined
 def sample_rtt(root: Record, flow_index: int, flow: Record, cumulative: int, echo_ns: int) -> None:
     """Take a sample if the first segment acknowledged was sent once (Karn's rule).
 
@@ -60,7 +60,7 @@ def sample_rtt(root: Record, flow_index: int, flow: Record, cumulative: int, ech
     renew_rto(flow)
 
 
-@compiled
+@inlined
 def renew_rto(flow: Record) -> None:
     """Compute the timeout (RFC 6298, equation 2.3), without backoff."""
     if flow.srtt_ns > 0:
@@ -68,7 +68,7 @@ def renew_rto(flow: Record) -> None:
         flow.rto_ns = min(max(wanted, flow.min_rto_ns), MOST_RTO_NS)
 
 
-@compiled
+@inlined
 def start_timer(root: Record, flow_index: int, flow: Record) -> None:
     """Let the retransmission timer run from now; its event in the heap is moved only when it is met."""
     deadline = root.now_ns + flow.rto_ns

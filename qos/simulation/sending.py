@@ -12,17 +12,16 @@ from qos.simulation.layout import (
     REDUCED,
     RETRANSMITTED,
 )
-from qos.simulation.link import offer
-from qos.simulation.memory import flows, routes, schedule, slot
+from qos.simulation.memory import flows, post, schedule, slot
 from qos.simulation.rtt import start_timer
 from qos.simulation.scoreboard import first_unsacked, grow_ring, in_flight, next_lost
 from schedulers.packet.layout import NONE, PACKET_ECT, PACKET_RETRANSMISSION, Record
 from schedulers.packet.memory import packets, take
 
 
-@compiled
+@inlined
 def send_packet(root: Record, flow_index: int, segment: int, size_bytes: int, flags: int) -> None:
-    """Make a packet and give it to the first link of the flow's path."""
+    """Make a packet and send it on the flow's path."""
     flow = flows(root)[flow_index]
     index = take(root)
     packet = packets(root)[index]
@@ -34,7 +33,7 @@ def send_packet(root: Record, flow_index: int, segment: int, size_bytes: int, fl
     packet.hop = 0
     flow.sent_packets += 1
     flow.sent_bytes += size_bytes
-    offer(root, routes(root)[flow.route], index)
+    post(root, index)
 
 
 @inlined
@@ -126,7 +125,7 @@ def _paced(root: Record, flow_index: int, flow: Record) -> bool:
     return True
 
 
-@compiled
+@inlined
 def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]

@@ -56,7 +56,7 @@ def _compiled_advance() -> object:
     from qos.simulation.core import advance
     from schedulers.packet.layout import CONTROL_DTYPE
 
-    advance(np.zeros(1, CONTROL_DTYPE), 0)
+    advance(np.zeros(1, CONTROL_DTYPE), 0)  # no events: only compiled, or loaded
     return advance
 
 

@@ -9,7 +9,7 @@ from qos.simulation.memory import flows, schedule
 from qos.simulation.receiver import SYN_BYTES
 from qos.simulation.rtt import MOST_RTO_NS, start_timer
 from qos.simulation.scoreboard import in_flight, lose_all
-from qos.simulation.sending import send_packet, send_pending
+from qos.simulation.sending import send_packet
 from schedulers.packet.layout import PACKET_SYN, Record
 
 
@@ -49,7 +49,7 @@ def _time_out(root: Record, flow_index: int) -> None:
     on_state(root, flow, LOSS)
     flow.cwnd_bytes = flow.mss_bytes
     flow.pace_next_ns = 0
-    send_pending(root, flow_index)
+    root.wake = flow_index
 
 
 @compiled
@@ -57,4 +57,4 @@ def pace_due(root: Record, flow_index: int) -> None:
     """Go on where the pacer had held the flow back."""
     flow = flows(root)[flow_index]
     flow.pace_event = 0
-    send_pending(root, flow_index)
+    root.wake = flow_index

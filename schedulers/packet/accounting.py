@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.layout import (
     NONE,
     SOJOURN_BINS,
@@ -13,7 +13,7 @@ from schedulers.packet.layout import (
 from schedulers.packet.memory import backlogs, drops, packets, push_back, queues, release, sojourns, subqueues
 
 
-@compiled
+@inlined
 def settle(root: Record, queue_index: int) -> None:
     """Book the time since the last change at the present backlog; called before every change."""
     queue = queues(root)[queue_index]
@@ -37,7 +37,7 @@ def settle(root: Record, queue_index: int) -> None:
         queue.sample_max = max(queue.sample_max, waiting)
 
 
-@compiled
+@inlined
 def admit(root: Record, queue_index: int, subqueue_index: int, index: int) -> None:
     """Put a packet at the end of a sub-queue and count it."""
     settle(root, queue_index)
@@ -56,7 +56,7 @@ def admit(root: Record, queue_index: int, subqueue_index: int, index: int) -> No
     queue.max_bytes = max(queue.max_bytes, queue.bytes)
 
 
-@compiled
+@inlined
 def detach(root: Record, queue_index: int, subqueue_index: int) -> int:
     """Take the first packet of a sub-queue out, whatever becomes of it; `NONE` if there is none."""
     subqueue = subqueues(root)[subqueue_index]
@@ -95,7 +95,7 @@ def count_mark(root: Record, queue_index: int, subqueue_index: int) -> None:
     subqueues(root)[subqueue_index].marked_packets += 1
 
 
-@compiled
+@inlined
 def depart(root: Record, queue_index: int, subqueue_index: int, index: int) -> None:
     """Count a packet that goes to the transmitter, and how long it waited."""
     queue = queues(root)[queue_index]

@@ -7,7 +7,7 @@ within a flow.
 
 from __future__ import annotations
 
-from qos.compiled import compiled, inlined
+from qos.compiled import inlined
 from schedulers.packet.accounting import admit, depart, discard
 from schedulers.packet.cobalt import cobalt_overflow
 from schedulers.packet.fair import (
@@ -51,7 +51,7 @@ def _refused(root: Record, queue_index: int, subqueue_index: int, index: int) ->
     return queue.aqm == AQM_PIE and pie_refuses(root, queue_index, subqueue_index, index)
 
 
-@compiled
+@inlined
 def enqueue(root: Record, queue_index: int, index: int) -> bool:
     """Offer a packet to a queue; say whether it was kept.
 
@@ -91,7 +91,7 @@ def enqueue(root: Record, queue_index: int, index: int) -> bool:
     return not refused
 
 
-@compiled
+@inlined
 def dequeue(root: Record, queue_index: int) -> int:
     """Take the next packet of a queue, `NONE` if it gives none."""
     queue = queues(root)[queue_index]

@@ -7,7 +7,7 @@ FIFO queue, FQ-PIE and the CAKE-like queue share.
 
 from __future__ import annotations
 
-from qos.compiled import compiled
+from qos.compiled import compiled, inlined
 from schedulers.packet.accounting import detach, discard
 from schedulers.packet.codel import codel_dequeue
 from schedulers.packet.cobalt import cobalt_dequeue
@@ -37,7 +37,7 @@ def _mixed(key: int, perturbation: int) -> int:
     return x ^ (x >> 15)
 
 
-@compiled
+@inlined
 def classify(root: Record, queue_index: int, flow: int) -> int:
     """Give the sub-queue of a flow."""
     queue = queues(root)[queue_index]
@@ -123,7 +123,7 @@ def activate(root: Record, queue_index: int, index: int) -> None:
     queue.new_tail = index
 
 
-@compiled
+@inlined
 def fair_dequeue(root: Record, queue_index: int) -> int:
     """Take the next packet with new flows first (RFC 8290, section 4.2)."""
     queue = queues(root)[queue_index]

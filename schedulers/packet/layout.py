@@ -199,7 +199,9 @@ CONTROL_DTYPE = np.dtype(
         ("free_packets", "i8"),
         ("next_segment", "i8"),  # first unused slot of the scoreboards' arena
         ("burst", "i8"),  # most packets that one event can send
-        ("stop_ns", "i8"),
+        ("outbox_head", "i8"),  # packets that the present event sends
+        ("outbox_tail", "i8"),
+        ("wake", "i8"),  # flow that may send after the present event
         # Addresses and lengths of the arrays, filled in before compiled code runs.
         *((name, "i8") for name in ARRAYS),
         *((f"{name}_count", "i8") for name in ARRAYS),

@@ -23,7 +23,9 @@ MOST_FLOWS = 100_000
 class _Limit(click.ParamType[tuple[str, int]]):
     name = "limit"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
         """Parse `100p` (packets) or a size (bytes)."""
         if isinstance(value, tuple):
             return value
@@ -43,7 +45,9 @@ class _Limit(click.ParamType[tuple[str, int]]):
 class _FlowGroup(click.ParamType[tuple[str, int]]):
     name = "sender[:count]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
         """Parse `newreno` or `cubic:3`."""
         if isinstance(value, tuple):
             return value
@@ -58,7 +62,9 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 @verb(short_help="Simulate packet flows through queues.")
 @click.argument("scenario", metavar="dumbbell|FILE.yaml")
 @click.option("--rate", type=RATE, default="15mbit", show_default=True, help="Rate of the link.")
-@click.option("--rtt", type=DURATION, default="15ms", show_default=True, help="Round-trip time without queues.")
+@click.option(
+    "--rtt", type=DURATION, default="15ms", show_default=True, help="Round-trip time of the empty path."
+)
 @click.option(
     "--flow",
     "groups",
@@ -73,17 +79,15 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 @click.option("--poll", type=DURATION, default="10ms", show_default=True, help="Interval of the policy.")
 @click.option("--duration", type=DURATION, help="Simulated time.  [default: 5s, or the file's]")
 @click.option("--recovery", type=click.Choice(["classic", "prr"]), default="classic", show_default=True)
-@click.option(
-    "--loss-detection", type=click.Choice(["sack", "rack"]), default="sack", show_default=True
-)
+@click.option("--loss-detection", type=click.Choice(["sack", "rack"]), default="sack", show_default=True)
 @click.option("--mss", type=int, default=1446, show_default=True, help="Payload of a segment, in bytes.")
 @click.option("--initial-cwnd", type=int, default=1, show_default=True, help="First window, in segments.")
 @click.option("--hystart/--no-hystart", default=True, show_default=True, help="HyStart, for cubic.")
 @click.option("--ecn/--no-ecn", default=False, show_default=True, help="ECN at senders and queue.")
 @click.option("--pacing/--no-pacing", default=False, show_default=True, help="Pace the senders.")
 @click.option("--delayed-ack/--no-delayed-ack", default=False, show_default=True)
-@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Seed of all random draws.  [default: 0]")
-@click.option("--pcap", type=click.Path(path_type=Path), help="Replay a capture's arrivals through the queue.")
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Seed of all draws.  [default: 0]")
+@click.option("--pcap", type=click.Path(path_type=Path), help="Replay a capture through the queue.")
 @click.option("--interval", type=DURATION, help="Also give a time series with this step.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write CSV, NPZ and PNG into this folder.")
 def command(settings: CommandSettings, **options: Any) -> None:
@@ -93,7 +97,7 @@ def command(settings: CommandSettings, **options: Any) -> None:
     bulk flows. A FILE.yaml holds a scenario: a topology with flows and queues (docs/simulate.md).
     """
     plan = _scenario(options)
-    result, series = _run(plan, options, settings)
+    result, series = _run(plan, options)
     if options["out"] is not None:
         from qos.simulation.output import write_all
 
@@ -127,9 +131,9 @@ def _from_file(options: dict[str, Any]) -> Scenario:
     """Read a scenario file; flags that describe a dumbbell are refused, not ignored."""
     source = click.get_current_context().get_parameter_source
     dumbbell_only = (
-        "rate rtt groups discipline limit flow_limit recovery loss_detection mss initial_cwnd hystart ecn "
-        "pacing delayed_ack pcap"
-    ).split()
+        *("rate", "rtt", "groups", "discipline", "limit", "flow_limit", "recovery", "loss_detection"),
+        *("mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
+    )
     for name in dumbbell_only:
         if source(name) == click.core.ParameterSource.COMMANDLINE:
             flag = {"groups": "flow", "discipline": "queue"}.get(name, name).replace("_", "-")
@@ -190,11 +194,13 @@ def _queue(options: dict[str, Any]) -> QueueConfiguration:
     fair_only = [flag for flag in ("flow_limit", "policy") if options[flag] is not None and made.flows == 1]
     if fair_only:
         flag = fair_only[0].replace("_", "-")
-        raise ValueRefusedError(f"--{flag} needs a queue with a part for each flow, such as fq, not {made.discipline}")
+        raise ValueRefusedError(
+            f"--{flag} needs a queue with a part for each flow, such as fq, not {made.discipline}"
+        )
     return made
 
 
-def _run(plan: Scenario, options: dict[str, Any], settings: CommandSettings) -> tuple[Result, Any]:
+def _run(plan: Scenario, options: dict[str, Any]) -> tuple[Result, Any]:
     from qos.simulation.simulation import Simulation
 
     simulation = Simulation(plan)
@@ -261,7 +267,8 @@ def _print(settings: CommandSettings, result: Result) -> None:
     _table(settings, [*head, ">drops", ">marks", ">in use"], queues)
     rate = f", {result.packets / result.cpu_s / 1e6:.1f} million packets/s" if result.cpu_s > 0 else ""
     console(settings).print(
-        f"{result.time_s:g} s simulated in {result.cpu_s:.3f} s of CPU time{rate}; Jain's index {result.jain:.3f}"
+        f"{result.time_s:g} s simulated in {result.cpu_s:.3f} s of CPU time{rate}; "
+        f"Jain's index {result.jain:.3f}"
     )
 
 
@@ -280,5 +287,3 @@ def _table(settings: CommandSettings, columns: list[str], rows: list[list[object
         out.width = 10_000
     out.print(table)
     out.print()
-
-

@@ -1,14 +1,27 @@
-"""What an acknowledgement does to a sender: the loss recovery of RFC 6675 with the states of Linux and ns-3."""
+"""What an acknowledgement does to a sender: loss recovery of RFC 6675 with the states of Linux and ns-3."""
 
 from __future__ import annotations
 
 from qos.compiled import compiled, inlined
-from qos.simulation.congestion import increase_window, on_sample, on_state, reduced_threshold
-from qos.simulation.layout import DISORDER, LOSS, LOST, OPEN, RECOVERY, REDUCED, RETRANSMITTED
+from qos.simulation.congestion import increase_window, on_model, on_sample, on_state, reduced_threshold
+from qos.simulation.layout import (
+    BBR,
+    DCTCP,
+    DISORDER,
+    LOSS,
+    LOST,
+    OPEN,
+    RECOVERY,
+    RECOVERY_CLASSIC,
+    REDUCED,
+    RETRANSMITTED,
+)
 from qos.simulation.memory import flows, slot
-from qos.simulation.prr import begin_reduction, step_reduction
+from qos.simulation.prr import begin_reduction, end_reduction, step_reduction
+from qos.simulation.rack import arm_probe, rack_judge, rack_timer
 from qos.simulation.rtt import renew_rto, sample_rtt, start_timer
 from qos.simulation.scoreboard import discard_until, head_is, in_flight, judge, sack, sack_all
+from qos.simulation.senders.dctcp import dctcp_note
 from qos.simulation.sending import mark_head_lost, retransmit_or_send, transmit_segment
 from schedulers.packet.layout import PACKET_ECE, Record
 from schedulers.packet.memory import packets
@@ -26,7 +39,8 @@ def _enter_recovery(root: Record, flow_index: int, flow: Record) -> None:
     on_state(root, flow, RECOVERY)
     flow.ssthresh_bytes = reduced_threshold(flow, in_flight(flow))
     begin_reduction(flow)
-    transmit_segment(root, flow_index, flow.una)
+    if flow.recovery_kind == RECOVERY_CLASSIC or not head_is(root, flow, RETRANSMITTED):
+        transmit_segment(root, flow_index, flow.una)
 
 
 @compiled
@@ -44,8 +58,17 @@ def _duplicate(root: Record, flow_index: int, flow: Record) -> None:
         return
     fresh = flow.recover_active == 0 or flow.una >= flow.recover
     third = flow.duplicates == DUPLICATE_THRESHOLD and fresh
-    if third or head_is(root, flow, LOST):
+    if (third and flow.rack == 0) or head_is(root, flow, LOST):
         _enter_recovery(root, flow_index, flow)
+
+
+@compiled
+def rack_due(root: Record, flow_index: int) -> None:
+    """Look at the timers of RACK-TLP."""
+    if rack_timer(root, flow_index):
+        flow = flows(root)[flow_index]
+        if head_is(root, flow, LOST):
+            _enter_recovery(root, flow_index, flow)
 
 
 @inlined
@@ -63,9 +86,11 @@ def _partial(root: Record, flow_index: int, flow: Record, segments_acked: int) -
     """Take an acknowledgement of new data below the recovery point (RFC 6675, step B; RFC 6582)."""
     if segments_acked >= 1:
         step_reduction(flow)
-    if not head_is(root, flow, RETRANSMITTED):
+    # ns-3's classic recovery sends a segment here even where the head is not known to be lost.
+    wanted = flow.recovery_kind == RECOVERY_CLASSIC or head_is(root, flow, LOST)
+    if wanted and not head_is(root, flow, RETRANSMITTED):
         retransmit_or_send(root, flow_index)
-    on_sample(root, flow, 1)
+    on_sample(root, flow)
     _new_data(root, flow_index, flow, flow.first_partial == 1)
     flow.first_partial = 0
 
@@ -73,7 +98,7 @@ def _partial(root: Record, flow_index: int, flow: Record, segments_acked: int) -
 @compiled
 def _leave_disorder(root: Record, flow: Record, segments_acked: int, duplicates: int, is_dup: bool) -> None:
     if segments_acked >= duplicates:
-        on_sample(root, flow, segments_acked - duplicates)
+        on_sample(root, flow)
     if not is_dup:
         on_state(root, flow, OPEN)
 
@@ -84,11 +109,13 @@ def _complete(root: Record, flow: Record, segments_acked: int, beyond_segments: 
     was = flow.state
     flow.first_partial = 1
     counted = segments_acked if was == RECOVERY else beyond_segments
-    on_sample(root, flow, counted)
+    on_sample(root, flow)
     on_state(root, flow, OPEN)
     if was == RECOVERY:
         flow.duplicates = 0
-        flow.cwnd_bytes = flow.ssthresh_bytes
+        end_reduction(flow)
+    elif flow.sender == BBR:
+        end_reduction(flow)
     return counted
 
 
@@ -110,17 +137,17 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         _partial(root, flow_index, flow, segments_acked)
         return
     if below and flow.state == LOSS:
-        on_sample(root, flow, segments_acked)
+        on_sample(root, flow)
         increase_window(root, flow, segments_acked)
         _new_data(root, flow_index, flow, True)
         return
     if flow.state == REDUCED:
-        on_sample(root, flow, segments_acked)
+        on_sample(root, flow)
         step_reduction(flow)
         _new_data(root, flow_index, flow, True)
         return
     if flow.state == OPEN:
-        on_sample(root, flow, segments_acked)
+        on_sample(root, flow)
     elif flow.state == DISORDER:
         _leave_disorder(root, flow, segments_acked, duplicates, is_dup)
     else:
@@ -159,6 +186,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
     packet = packets(root)[index]
     cumulative = packet.cumulative
     flow.newly_delivered = 0
+    flow.echo_seen_ns = packet.sent_ns
     flow.newly_lost = 0
     flow.retransmission_acked = 0
     flow.prior_flight = in_flight(flow)
@@ -172,7 +200,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
                 sacked = sack(root, flow, packet.segment)
         else:
             sacked = sack_all(root, flow, packet.received)
-        if sacked > 0:
+        if sacked > 0 and flow.rack == 0:
             judge(root, flow)
     flow.ack_seen = max(flow.ack_seen, packet.received)
     beyond = 0
@@ -183,13 +211,23 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
         beyond = max(acked - below_recover, 0)
     if flow.state == REDUCED and flow.una > flow.recover:
         on_state(root, flow, OPEN)
-        flow.cwnd_bytes = flow.ssthresh_bytes
-    if packet.flags & PACKET_ECE and acked > 0:
+        end_reduction(flow)
+    if flow.sender == DCTCP:
+        dctcp_note(flow, acked, packet.flags & PACKET_ECE != 0)
+    elif packet.flags & PACKET_ECE and acked > 0 and flow.sender != BBR:
         _note_congestion(root, flow)
+    if flow.rack:
+        if acked > 0:
+            flow.tlp_outstanding = 0
+        if flow.una < flow.next and flow.sacked_bytes > 0:
+            rack_judge(root, flow_index, flow)
     if sacked > 0:
         _duplicate(root, flow_index, flow)
     if acked > 0:
         _cumulative(root, flow_index, flow, acked, beyond, sacked > 0)
     elif flow.una < flow.next:
-        on_sample(root, flow, 1)
+        on_sample(root, flow)
+    on_model(root, flow)
+    if flow.rack:
+        arm_probe(root, flow_index, flow)
     root.wake = flow_index

@@ -274,9 +274,7 @@ def _flows(scenario: Scenario, paths: Paths) -> tuple[NDArray[Any], NDArray[Any]
 def _base_rtt_ns(scenario: Scenario, paths: Paths, number: int) -> int:
     ways = [paths.directions[link] for link in paths.forward[number]]
     ways += paths.reverse_directions[number]
-    time_s = sum(
-        link_of(scenario.topology, way).delay_s + 1500 * 8 / rate_of(scenario, way) for way in ways
-    )
+    time_s = sum(link_of(scenario.topology, way).delay_s + 1500 * 8 / rate_of(scenario, way) for way in ways)
     return max(nanoseconds(time_s), 64)
 
 

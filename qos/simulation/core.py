@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qos.compiled import compiled, inlined
-from qos.simulation.acknowledgement import acknowledged
+from qos.simulation.acknowledgement import acknowledged, rack_due
 from qos.simulation.applications import application_due, handshake_done, transfer_done
 from qos.simulation.layout import (
     DONE,
@@ -14,6 +14,7 @@ from qos.simulation.layout import (
     EVENT_DELAYED_ACK,
     EVENT_PACE,
     EVENT_PIE,
+    EVENT_RACK,
     EVENT_RATE,
     EVENT_TIMEOUT,
     EVENT_TRANSMITTED,
@@ -95,6 +96,8 @@ def _rare(root: Record, kind: int, index: int) -> None:
         delayed_ack_due(root, index)
     elif kind == EVENT_PIE:
         _update_pie(root, index)
+    elif kind == EVENT_RACK:
+        rack_due(root, index)
     elif kind == EVENT_RATE:
         change_rate(root, index)
 

@@ -1,8 +1,8 @@
 """Keep the compiled core in step with its sources.
 
-numba keeps compiled code until the file of the outermost function changes; a change in a function that it calls
-goes unnoticed. Here the outermost function calls some twenty modules, so their fingerprint is kept beside the
-compiled code, which is thrown away when it does not fit.
+numba keeps compiled code until the file of the outermost function changes; a change in a function that it
+calls goes unnoticed. Here the outermost function calls some twenty modules, so their fingerprint is kept
+beside the compiled code, which is thrown away when it does not fit.
 """
 
 from __future__ import annotations

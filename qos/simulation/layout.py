@@ -23,6 +23,7 @@ EVENT_APPLICATION = 5
 EVENT_DELAYED_ACK = 6
 EVENT_PIE = 7
 EVENT_RATE = 8
+EVENT_RACK = 9
 
 # Why `advance` came back.
 DONE = 0
@@ -191,9 +192,10 @@ _FLOW_TRANSPORT = [
     ("tlp_deadline_ns", "i8"),
     ("tlp_outstanding", "i8"),
     ("rack_sent_ns", "i8"),
-    ("rack_segment", "i8"),
+    ("rack_rtt_ns", "i8"),
+    ("echo_seen_ns", "i8"),
     ("rack_deadline_ns", "i8"),
-    ("rack_from", "i8"),
+    ("rack_event_ns", "i8"),
     ("pacing_rate_bps", "f8"),
     ("pace_next_ns", "i8"),
     ("pace_event", "i8"),
@@ -201,15 +203,12 @@ _FLOW_TRANSPORT = [
     ("delivered_bytes", "i8"),
     ("delivered_ns", "i8"),
     ("first_sent_ns", "i8"),
-    ("app_limited_bytes", "i8"),
     ("newly_delivered", "i8"),
     ("newly_lost", "i8"),
     ("prior_flight", "i8"),
     ("retransmission_acked", "i8"),
-    ("rate_sample_bps", "f8"),
     ("sample_interval_ns", "i8"),
     ("sample_prior_delivered", "i8"),
-    ("sample_app_limited", "i8"),
 ]
 
 _FLOW_RECEIVER = [
@@ -250,7 +249,6 @@ _FLOW_CONGESTION_CONTROL = [
     ("vegas_min_ns", "i8"),
     ("vegas_count", "i8"),
     ("vegas_end", "i8"),
-    ("vegas_on", "i8"),
     # DCTCP
     ("dctcp_alpha", "f8"),
     ("dctcp_acked", "i8"),

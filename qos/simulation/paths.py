@@ -126,13 +126,9 @@ def _shortest_way(topology: Topology, flow: Flow, number: int) -> tuple[Directio
     """Find the way of least delay, of fewest hops among those; the fastest of parallel links."""
     import networkx
 
-    def cost(one: str, other: str, links: dict[str, dict[str, object]]) -> float | None:
-        wired = [data["link"] for data in links.values() if isinstance(data["link"], WiredLink)]
-        return min((link.delay_s for link in wired), default=None) if wired else None
-
-    def hop_cost(one: str, other: str, links: dict[str, dict[str, object]]) -> float | None:
-        delay_s = cost(one, other, links)
-        return None if delay_s is None else delay_s + 1e-9
+    def hop_cost(_one: str, _other: str, links: dict[str, dict[str, object]]) -> float | None:
+        delays = [data["link"].delay_s for data in links.values() if isinstance(data["link"], WiredLink)]
+        return min(delays) + 1e-9 if delays else None
 
     try:
         nodes = networkx.dijkstra_path(topology.graph, flow.source, flow.target, weight=hop_cost)

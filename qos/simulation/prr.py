@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from qos.compiled import compiled
-from qos.simulation.layout import RECOVERY_PRR
+from qos.simulation.layout import BBR, RECOVERY_PRR
 from qos.simulation.scoreboard import in_flight
+from qos.simulation.senders.bbr import bbr_begin_recovery, bbr_end_recovery
 from schedulers.packet.layout import Record
 
 
 @compiled
 def begin_reduction(flow: Record) -> None:
     """Enter recovery: the classic way sets the window to the threshold (RFC 6675, step 4.2)."""
-    if flow.recovery_kind == RECOVERY_PRR:
+    if flow.sender == BBR:
+        bbr_begin_recovery(flow, in_flight(flow))
+    elif flow.recovery_kind == RECOVERY_PRR:
         flow.prr_delivered = 0
         flow.prr_out = 0
         flow.prr_flight = max(in_flight(flow), 1)
@@ -21,9 +24,18 @@ def begin_reduction(flow: Record) -> None:
 
 
 @compiled
+def end_reduction(flow: Record) -> None:
+    """Leave recovery: the window becomes the threshold (RFC 5681, section 3.2, step 6)."""
+    if flow.sender == BBR:
+        bbr_end_recovery(flow)
+    else:
+        flow.cwnd_bytes = flow.ssthresh_bytes
+
+
+@compiled
 def step_reduction(flow: Record) -> None:
     """Follow one acknowledgement in recovery (RFC 6937, section 3, with the slow start reduction bound)."""
-    if flow.recovery_kind != RECOVERY_PRR or flow.newly_delivered == 0:
+    if flow.recovery_kind != RECOVERY_PRR or flow.newly_delivered == 0 or flow.sender == BBR:
         return
     delivered = flow.newly_delivered
     flow.prr_delivered += delivered

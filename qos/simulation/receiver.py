@@ -120,8 +120,8 @@ def _place(root: Record, flow: Record, packet: Record) -> bool:
 def _note_mark(flow: Record, packet: Record) -> bool:
     """Follow the congestion marks; say whether the change must be told at once.
 
-    A classic receiver echoes until the sender answers (RFC 3168, 6.1.3), which is taken to be at once; a DCTCP
-    receiver echoes each mark exactly (RFC 8257, section 3.2).
+    A classic receiver echoes until the sender answers (RFC 3168, 6.1.3), which is taken to be at once; a
+    DCTCP receiver echoes each mark exactly (RFC 8257, section 3.2).
     """
     marked = int(packet.flags & PACKET_CE != 0)
     flow.marked_packets += marked

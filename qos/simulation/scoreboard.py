@@ -51,7 +51,7 @@ def grow_ring(root: Record, flow: Record) -> None:
 
 @inlined
 def note_delivered(root: Record, flow: Record, segment: Record) -> None:
-    """Count a segment as delivered and take the rate sample that it carries (draft-cheng-iccrg-rate-estimation)."""
+    """Count a segment as delivered and take its rate sample (draft-cheng-iccrg-delivery-rate-estimation)."""
     flow.delivered_bytes += segment.size_bytes
     flow.delivered_ns = root.now_ns
     flow.newly_delivered += segment.size_bytes
@@ -67,11 +67,12 @@ def note_delivered(root: Record, flow: Record, segment: Record) -> None:
 @compiled
 def _note_rack(root: Record, flow: Record, segment: Record) -> None:
     """Remember the latest sent of the segments that arrived (RFC 8985, section 6.2, step 2)."""
-    if segment.flags & EVER_RETRANSMITTED and root.now_ns - segment.sent_ns < flow.min_rtt_ns:
+    # The echoed timestamp tells whether an earlier transmission arrived.
+    if segment.flags & EVER_RETRANSMITTED and flow.echo_seen_ns < segment.sent_ns:
         return
     if segment.sent_ns >= flow.rack_sent_ns:
         flow.rack_sent_ns = segment.sent_ns
-        flow.rtt_ns = root.now_ns - segment.sent_ns
+        flow.rack_rtt_ns = root.now_ns - segment.sent_ns
 
 
 @compiled

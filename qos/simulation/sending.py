@@ -11,6 +11,7 @@ from qos.simulation.layout import (
     RECOVERY,
     REDUCED,
     RETRANSMITTED,
+    SACKED,
 )
 from qos.simulation.memory import flows, post, schedule, slot
 from qos.simulation.rtt import start_timer
@@ -155,6 +156,20 @@ def retransmit_or_send(root: Record, flow_index: int) -> None:
         number = flow.una
     if number != NONE:
         transmit_segment(root, flow_index, number)
+
+
+@compiled
+def send_probe(root: Record, flow_index: int) -> None:
+    """Send a new segment if there is one, else the last one again (RFC 8985, section 7.3)."""
+    flow = flows(root)[flow_index]
+    if flow.una == flow.next:
+        return
+    number = _prepare_new(root, flow, flow.mss_bytes)
+    if number == NONE:
+        number = flow.next - 1
+        if slot(root, flow, number).flags & SACKED:
+            return
+    transmit_segment(root, flow_index, number)
 
 
 @compiled

@@ -67,7 +67,8 @@ def record_series(
         raise ValueRefusedError(
             f"an interval of {step_s:g} s gives {points} points; 1 to {MOST_POINTS} are possible"
         )
-    times = np.linspace(simulation.now_s, end_s, points + 1)[1:]
+    started_s = simulation.now_s
+    times = np.linspace(started_s, end_s, points + 1)[1:]
     rows: list[tuple[NDArray[Any], ...]] = []
     for time_s in times:
         advance(float(time_s))
@@ -83,7 +84,7 @@ def record_series(
             )
         )
     columns = [np.array([row[place] for row in rows]) for place in range(5)]
-    steps = np.diff(times, prepend=times[0] - (times[-1] - times[0]) / max(points - 1, 1) if points > 1 else 0.0)
+    steps = np.diff(times, prepend=started_s)
     goodput = np.diff(columns[0], axis=0, prepend=0) * 8.0 / steps[:, None]
     drops = np.diff(columns[4], axis=0, prepend=0)
     return Series(times, goodput, columns[1], columns[2] * 1e-9, columns[3], drops)

@@ -67,6 +67,8 @@ class Simulation:
     ----------
     scenario
         What to simulate.
+    snapshot
+        Where to continue; None: at the beginning.
 
     Raises
     ------
@@ -74,21 +76,16 @@ class Simulation:
         If a flow has no route, or the scenario needs more memory than there is.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, snapshot: Snapshot | None = None) -> None:
         self._scenario = scenario
+        self._cpu_s = 0.0
+        if snapshot is not None:
+            self._paths = snapshot.paths
+            self._state = copied(snapshot.state)
+            return
         self._paths = find_paths(scenario)
         check_memory(scenario, self._paths)
         self._state = build(scenario, self._paths)
-        self._cpu_s = 0.0
-
-    @classmethod
-    def _continued(cls, scenario: Scenario, paths: Paths, state: State) -> Simulation:
-        made = cls.__new__(cls)
-        made._scenario = scenario
-        made._paths = paths
-        made._state = state
-        made._cpu_s = 0.0
-        return made
 
     @property
     def scenario(self) -> Scenario:
@@ -221,4 +218,4 @@ class Snapshot:
 
     def fork(self) -> Simulation:
         """Make a simulation that continues from here, bit for bit as the original would."""
-        return Simulation._continued(self.scenario, self.paths, copied(self.state))
+        return Simulation(self.scenario, self)

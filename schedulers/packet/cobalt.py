@@ -14,7 +14,6 @@ from schedulers.packet.accounting import count_mark, detach, discard
 from schedulers.packet.layout import NONE, PACKET_CE, PACKET_ECT, Record
 from schedulers.packet.memory import packets, queues, subqueues, uniform
 
-
 ONE = 1 << 32
 """The inverse root of one; CAKE has it on 32 bits, CoDel on 16."""
 EXACT_BELOW = 16
@@ -22,7 +21,7 @@ EXACT_BELOW = 16
 
 @compiled
 def _refine_root(subqueue: Record) -> None:
-    """Set 1/sqrt(count): from a table for small counts, else by one Newton step from the last, as CAKE does."""
+    """Set 1/sqrt(count): exactly for small counts, else by a Newton step from the last, as CAKE."""
     count = subqueue.count
     if count < EXACT_BELOW:
         subqueue.inverse_root = int(ONE / math.sqrt(max(count, 1)))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from qos.compiled import compiled, inlined
 from schedulers.packet.accounting import detach, discard
-from schedulers.packet.codel import codel_dequeue
 from schedulers.packet.cobalt import cobalt_dequeue
+from schedulers.packet.codel import codel_dequeue
 from schedulers.packet.layout import (
     AQM_COBALT,
     AQM_CODEL,

@@ -55,7 +55,7 @@ def after_departure(root: Record, queue_index: int, subqueue_index: int) -> None
 
 @compiled
 def _share_limit(root: Record, subqueue_index: int) -> None:
-    """`share`: let a flow queue what it sends in `parameters[0]` seconds, at least `parameters[1]` packets."""
+    """`share`: a flow may queue what it sends in `parameters[0]` s, at least `parameters[1]` packets."""
     gap_s = memory_of(root, subqueue_index)[0]
     if gap_s > 0.0:
         parameters = parameters_of(root)

@@ -1,5 +1,7 @@
 """The packet simulator: congestion-controlled flows through queue disciplines on any topology."""
 
+from qos.simulation.batch import run_batch
+from qos.simulation.polling import PolledLimits
 from qos.simulation.result import FlowResult, QueueResult, Result
 from qos.simulation.scenario import (
     AdaptiveBitrate,
@@ -15,7 +17,7 @@ from qos.simulation.scenario import (
     Transport,
     dumbbell,
 )
-from qos.simulation.simulation import QueueCounters, Simulation, Snapshot
+from qos.simulation.simulation import QueueCounters, Simulation, Snapshot, prepare
 
 __all__ = [
     "AdaptiveBitrate",
@@ -25,6 +27,7 @@ __all__ = [
     "Flow",
     "FlowResult",
     "OnOff",
+    "PolledLimits",
     "QueueCounters",
     "QueueResult",
     "RateTrace",
@@ -36,4 +39,6 @@ __all__ = [
     "Snapshot",
     "Transport",
     "dumbbell",
+    "prepare",
+    "run_batch",
 ]

@@ -1,9 +1,11 @@
 """Compiled views of the arrays that only the simulator has, and the heap of events."""
 
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]
 
 from qos.compiled import inlined
 from qos.simulation.layout import EVENT_DTYPE, FLOW_DTYPE, KIND, LINK_DTYPE, SEGMENT_DTYPE

@@ -60,6 +60,11 @@ def _compiled_advance() -> object:
     return advance
 
 
+def prepare() -> None:
+    """Compile the core now, or load it; about half a minute of one core the first time, then a second."""
+    _compiled_advance()
+
+
 class Simulation:
     """One run of a scenario.
 

@@ -4,6 +4,8 @@ The square root is the Newton step on 16 bits that Linux has (net/sched, "codel_
 ns-3 follows: the second drop of an episode comes after half an interval, not after 1/sqrt(2) of one.
 """
 
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
 from qos.compiled import compiled

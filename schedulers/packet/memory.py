@@ -6,12 +6,14 @@ the arrays, and get an array as a view without an owner. `qos.simulation.state` 
 and keeps the arrays alive while compiled code runs.
 """
 
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -29,14 +31,17 @@ _INT64 = np.int64
 _FLOAT64 = np.float64
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def address(typing_context: Any, number: Any) -> Any:  # noqa: ARG001
+def _address(typing_context: Any, number: Any) -> Any:  # noqa: ARG001
     """Turn an integer into a pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), generate
+
+
+address: Any = intrinsic(_address)
+"""Turns an integer into a pointer, in compiled code."""
 
 
 @inlined

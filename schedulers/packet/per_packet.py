@@ -6,10 +6,12 @@ fate is known, after a packet departed. They may read and write the sub-queue's 
 parameters that all share. See docs/simulate.md, "Limit policies".
 """
 
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]
 
 from qos.compiled import compiled, inlined
 from schedulers.packet.layout import Record, Records

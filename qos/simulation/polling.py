@@ -11,6 +11,7 @@ from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, ma
 IDLE_S = 1.0
 """A flow that was quiet for so long starts afresh."""
 LARGEST_LIMIT_BYTES = 64 << 20
+CLOCK_S = 1e-9
 INITIAL_LIMIT_S = 0.1
 LEAST_FRAMES = 2
 
@@ -51,8 +52,9 @@ class PolledLimits:
         self._policy = make_policy(policy, self._context) if isinstance(policy, str) else policy
         self._quiet_s = np.full(slots, IDLE_S)
         simulation.set_limits(queue_id, self._context.initial_limit_bytes)
-        self._next_s = simulation.now_s + interval_s
+        self._start_s = simulation.now_s
         self._last_s = simulation.now_s
+        self._polls = 0
 
     @property
     def context(self) -> QueueContext:
@@ -61,11 +63,11 @@ class PolledLimits:
 
     def run_until(self, time_s: float) -> None:
         """Run the simulation, with a poll at each interval."""
-        while self._next_s <= time_s:
-            self._simulation.run_until(self._next_s)
+        while (poll_s := self._start_s + (self._polls + 1) * self._interval_s) <= time_s + CLOCK_S:
+            self._simulation.run_until(poll_s)
             self._poll()
-            self._next_s += self._interval_s
-        self._simulation.run_until(time_s)
+            self._polls += 1
+        self._simulation.run_until(max(time_s, self._simulation.now_s))
 
     def _poll(self) -> None:
         now = self._simulation.queue_counters(self._queue_id)

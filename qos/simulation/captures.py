@@ -56,7 +56,7 @@ def replayed_flows(path: Path) -> tuple[Flow, ...]:
     try:
         import scapy.layers.all  # noqa: F401 - the layers register themselves
 
-        with path.open("rb") as file, PcapReader(file) as reader:
+        with path.open("rb") as file, PcapReader(file) as reader:  # type: ignore[arg-type]
             for packet in reader:
                 key = _flow_key(packet)
                 if key is None:

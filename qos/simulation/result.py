@@ -202,7 +202,7 @@ def histogram_quantile(counts: NDArray[np.int64], level_shift: int, unit: float,
             part = (wanted - before) / inside if inside else 0.0
             return float(width * (place + min(max(part, 0.0), 1.0)))
         seen += float(cumulative[-1])
-    return unit * 2.0 ** ((levels - 1) * level_shift) * bins
+    return float(unit * 2.0 ** ((levels - 1) * level_shift) * bins)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

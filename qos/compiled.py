@@ -17,3 +17,13 @@ def compiled(function: F) -> F:
     from numba import njit
 
     return cast("F", njit(cache=True)(function))
+
+
+def inlined(function: F) -> F:
+    """Compile a function into its callers: for small functions on a path where a call costs too much.
+
+    A division by zero gives infinity or an undefined integer, as in numpy, and raises nothing.
+    """
+    from numba import njit
+
+    return cast("F", njit(cache=True, forceinline=True, error_model="numpy")(function))

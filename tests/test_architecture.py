@@ -158,6 +158,8 @@ def is_allowed_place(package: str, path: Path) -> bool:
             return place.parts[0] == "schedulers" and any(part.startswith("cpsat") for part in place.parts)
         case "pyroute2":
             return place.parts[0] == "linux_qdisc" or place == Path("topologies/host.py")
+        case "scapy":
+            return place.parts[0] == "experiments" or place == Path("qos/simulation/captures.py")
         case _:
             return place.parts[0] == "experiments"
 

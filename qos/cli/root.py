@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "detach": "Remove the fair queue and restore what was there.",
     "topology": "List, show, check, convert and draw topologies.",
     "doctor": "Say what this kernel and this user can do, and what is missing.",
+    "simulate": "Simulate packet flows through queues.",
     "watch": "Show the busiest flows of an interface, live.",
     "status": "Show what is attached and what it does.",
 }

@@ -1,0 +1,123 @@
+"""A limit policy that is polled, as on a Linux host, over a simulated fair queue."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qos.errors import ValueRefusedError
+from qos.simulation.simulation import QueueCounters, Simulation
+from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, make_policy
+
+IDLE_S = 1.0
+"""A flow that was quiet for so long starts afresh."""
+LARGEST_LIMIT_BYTES = 64 << 20
+CLOCK_S = 1e-9
+INITIAL_LIMIT_S = 0.1
+LEAST_FRAMES = 2
+
+
+class PolledLimits:
+    """Polls the counters of a queue at a fixed interval and sets the limits that a policy wants.
+
+    Parameters
+    ----------
+    simulation
+        What is run; it may be a fork, a new policy then starts without history.
+    policy
+        A policy, or the name of one (`schedulers.packet.limits.policy_names`).
+    interval_s
+        Time between polls, more than 0.
+    queue_id
+        Number of the queue.
+
+    Raises
+    ------
+    ValueRefusedError
+        If the queue has only one part, or the interval or the policy's name cannot be used.
+    """
+
+    def __init__(
+        self, simulation: Simulation, policy: LimitPolicy | str, interval_s: float = 0.01, queue_id: int = 0
+    ) -> None:
+        if not interval_s > 0:
+            raise ValueRefusedError(f"the interval between polls must be more than 0, not {interval_s!r}")
+        self._simulation = simulation
+        self._queue_id = queue_id
+        self._interval_s = interval_s
+        self._last = simulation.queue_counters(queue_id)
+        slots = len(self._last.sent_bytes)
+        if slots == 1:
+            raise ValueRefusedError("a limit policy needs a queue with a part for each flow, such as fq")
+        self._context = _context(simulation, queue_id, slots)
+        self._policy = make_policy(policy, self._context) if isinstance(policy, str) else policy
+        self._quiet_s = np.full(slots, IDLE_S)
+        simulation.set_limits(queue_id, self._context.initial_limit_bytes)
+        self._start_s = simulation.now_s
+        self._last_s = simulation.now_s
+        self._polls = 0
+
+    @property
+    def context(self) -> QueueContext:
+        """What the policy is told of the queue."""
+        return self._context
+
+    def run_until(self, time_s: float) -> None:
+        """Run the simulation, with a poll at each interval."""
+        while (poll_s := self._start_s + (self._polls + 1) * self._interval_s) <= time_s + CLOCK_S:
+            self._simulation.run_until(poll_s)
+            self._poll()
+            self._polls += 1
+        self._simulation.run_until(max(time_s, self._simulation.now_s))
+
+    def _poll(self) -> None:
+        now = self._simulation.queue_counters(self._queue_id)
+        dt_s = self._simulation.now_s - self._last_s
+        self._last_s = self._simulation.now_s
+        before, self._last = self._last, now
+        counters = self._counters(now, before, dt_s)
+        if counters is None:
+            return
+        wanted = self._policy.limits(counters, dt_s)
+        wanted = np.clip(wanted, self._context.min_limit_bytes, self._context.max_limit_bytes)
+        self._simulation.set_limits(self._queue_id, wanted, slots=counters.slot)
+
+    def _counters(self, now: QueueCounters, before: QueueCounters, dt_s: float) -> FlowCounters | None:
+        sent = now.sent_bytes - before.sent_bytes
+        dropped = now.dropped_packets - before.dropped_packets
+        busy = (sent != 0) | (now.backlog_bytes != 0) | (dropped != 0)
+        was_idle = self._quiet_s >= IDLE_S
+        self._quiet_s += dt_s
+        self._quiet_s[busy] = 0.0
+        fell_idle = np.flatnonzero((self._quiet_s >= IDLE_S) & ~was_idle)
+        if len(fell_idle):
+            self._simulation.set_limits(
+                self._queue_id, self._context.initial_limit_bytes, slots=fell_idle.astype(np.int64)
+            )
+        active = np.flatnonzero(busy)
+        if not len(active):
+            return None
+        return FlowCounters(
+            slot=active,
+            is_new=was_idle[active],
+            sent_bytes=sent[active],
+            sent_packets=(now.sent_packets - before.sent_packets)[active],
+            dropped_packets=dropped[active],
+            backlog_bytes=now.backlog_bytes[active],
+            backlog_packets=now.backlog_packets[active],
+            limit_bytes=now.limit_bytes[active],
+        )
+
+
+def _context(simulation: Simulation, queue_id: int, slots: int) -> QueueContext:
+    rate_bps = int(simulation.state.links["rate_bps"][queue_id])
+    mtu_bytes = int(simulation.state.queues["mtu_bytes"][queue_id])
+    least = LEAST_FRAMES * mtu_bytes
+    initial = min(max(int(rate_bps * INITIAL_LIMIT_S / 8), least), LARGEST_LIMIT_BYTES)
+    return QueueContext(
+        slots=slots,
+        rate_bps=rate_bps,
+        mtu_bytes=mtu_bytes,
+        initial_limit_bytes=initial,
+        min_limit_bytes=least,
+        max_limit_bytes=LARGEST_LIMIT_BYTES,
+    )

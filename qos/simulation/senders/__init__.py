@@ -1,0 +1,1 @@
+"""Congestion control: one algorithm a module."""

@@ -1,0 +1,219 @@
+"""BBR version 1 (Cardwell et al., CACM 60(2), 2017; draft-cardwell-iccrg-bbr-congestion-control-00)."""
+
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
+from __future__ import annotations
+
+from qos.compiled import compiled
+from qos.simulation.layout import LOSS, RECOVERY
+from schedulers.packet.layout import Record
+from schedulers.packet.memory import uniform
+
+STARTUP = 0
+DRAIN = 1
+PROBE_BW = 2
+PROBE_RTT = 3
+
+HIGH_GAIN = 2.885
+FULL_GROWTH = 1.25
+FULL_ROUNDS = 3
+FILTER_ROUNDS = 10
+CYCLE_LENGTH = 8
+MIN_RTT_WINDOW_NS = 10_000_000_000
+PROBE_RTT_NS = 200_000_000
+LEAST_SEGMENTS = 4
+NS = 1e9
+
+
+@compiled
+def _observe_bandwidth(flow: Record, sample_bps: float) -> None:
+    """Keep the best three samples of the last ten rounds (Kathleen Nichols' windowed maximum)."""
+    now = flow.bbr_round
+    if sample_bps >= flow.bbr_max_0_bps or now - flow.bbr_max_2_round > FILTER_ROUNDS:
+        flow.bbr_max_0_bps = flow.bbr_max_1_bps = flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_0_round = flow.bbr_max_1_round = flow.bbr_max_2_round = now
+        return
+    if sample_bps >= flow.bbr_max_1_bps:
+        flow.bbr_max_1_bps = flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_1_round = flow.bbr_max_2_round = now
+    elif sample_bps >= flow.bbr_max_2_bps:
+        flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_2_round = now
+    if now - flow.bbr_max_0_round > FILTER_ROUNDS:
+        flow.bbr_max_0_bps = flow.bbr_max_1_bps
+        flow.bbr_max_0_round = flow.bbr_max_1_round
+        flow.bbr_max_1_bps = flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_1_round = flow.bbr_max_2_round = now
+    elif flow.bbr_max_1_round == flow.bbr_max_0_round and now - flow.bbr_max_1_round > FILTER_ROUNDS // 4:
+        flow.bbr_max_1_bps = flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_1_round = flow.bbr_max_2_round = now
+    elif flow.bbr_max_2_round == flow.bbr_max_1_round and now - flow.bbr_max_2_round > FILTER_ROUNDS // 2:
+        flow.bbr_max_2_bps = sample_bps
+        flow.bbr_max_2_round = now
+
+
+@compiled
+def _target_bytes(flow: Record, gain: float) -> int:
+    """Give gain times the bandwidth-delay product, at least four segments."""
+    if flow.bbr_rtt_ns == 0:
+        return int(flow.initial_window_bytes)
+    product = flow.bbr_max_0_bps * flow.bbr_rtt_ns / NS / 8.0
+    return max(int(gain * product) + 3 * flow.mss_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+
+
+@compiled
+def _update_round(flow: Record) -> None:
+    """Begin a round when data sent after the last round began is delivered."""
+    flow.bbr_round_start = 0
+    if flow.newly_delivered > 0 and flow.sample_prior_delivered >= flow.bbr_round_end:
+        flow.bbr_round_end = flow.delivered_bytes
+        flow.bbr_round += 1
+        flow.bbr_round_start = 1
+
+
+@compiled
+def _check_full(flow: Record) -> None:
+    """Notice that the bandwidth no longer grows."""
+    if flow.bbr_full or flow.bbr_round_start == 0:
+        return
+    if flow.bbr_max_0_bps >= flow.bbr_full_bps * FULL_GROWTH:
+        flow.bbr_full_bps = flow.bbr_max_0_bps
+        flow.bbr_full_count = 0
+        return
+    flow.bbr_full_count += 1
+    if flow.bbr_full_count >= FULL_ROUNDS:
+        flow.bbr_full = 1
+
+
+@compiled
+def _begin_probe_bw(flow: Record, now_ns: int) -> None:
+    flow.bbr_state = PROBE_BW
+    # Any phase but the one that drains.
+    phase = int(uniform(flow) * (CYCLE_LENGTH - 1))
+    flow.bbr_cycle = phase if phase == 0 else phase + 1
+    flow.bbr_cycle_ns = now_ns
+
+
+@compiled
+def _advance_cycle(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
+    """Walk through the gains 1.25, 0.75 and six times 1, about a round trip each."""
+    long_enough = now_ns - flow.bbr_cycle_ns > flow.bbr_rtt_ns
+    if flow.bbr_cycle == 0:
+        probed = flow.newly_lost > 0 or flow.prior_flight >= _target_bytes(flow, 1.25)
+        done = long_enough and probed
+    elif flow.bbr_cycle == 1:
+        done = long_enough or in_flight_bytes <= _target_bytes(flow, 1.0)
+    else:
+        done = long_enough
+    if done:
+        flow.bbr_cycle = (flow.bbr_cycle + 1) % CYCLE_LENGTH
+        flow.bbr_cycle_ns = now_ns
+
+
+@compiled
+def _update_min_rtt(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
+    """Keep the least round-trip time of ten seconds; drain the path where it was not seen for so long."""
+    expired = flow.bbr_rtt_stamp_ns > 0 and now_ns - flow.bbr_rtt_stamp_ns > MIN_RTT_WINDOW_NS
+    if flow.rtt_ns > 0 and (flow.bbr_rtt_ns == 0 or flow.rtt_ns <= flow.bbr_rtt_ns or expired):
+        flow.bbr_rtt_ns = flow.rtt_ns
+        flow.bbr_rtt_stamp_ns = now_ns
+    if expired and flow.bbr_state != PROBE_RTT:
+        flow.bbr_state = PROBE_RTT
+        flow.bbr_prior_cwnd = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
+        flow.bbr_probe_done_ns = 0
+    if flow.bbr_state != PROBE_RTT:
+        return
+    if flow.bbr_probe_done_ns == 0:
+        if in_flight_bytes <= LEAST_SEGMENTS * flow.mss_bytes:
+            flow.bbr_probe_done_ns = now_ns + PROBE_RTT_NS
+            flow.bbr_probe_round_done = 0
+            flow.bbr_round_end = flow.delivered_bytes
+        return
+    if flow.bbr_round_start:
+        flow.bbr_probe_round_done = 1
+    if flow.bbr_probe_round_done and now_ns > flow.bbr_probe_done_ns:
+        flow.bbr_rtt_stamp_ns = now_ns
+        flow.cwnd_bytes = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
+        flow.bbr_prior_cwnd = 0
+        if flow.bbr_full:
+            _begin_probe_bw(flow, now_ns)
+        else:
+            flow.bbr_state = STARTUP
+
+
+@compiled
+def _gains(flow: Record) -> None:
+    state = flow.bbr_state
+    if state == STARTUP:
+        flow.bbr_pacing_gain = HIGH_GAIN
+        flow.bbr_cwnd_gain = HIGH_GAIN
+    elif state == DRAIN:
+        flow.bbr_pacing_gain = 1.0 / HIGH_GAIN
+        flow.bbr_cwnd_gain = HIGH_GAIN
+    elif state == PROBE_BW:
+        flow.bbr_pacing_gain = 1.25 if flow.bbr_cycle == 0 else (0.75 if flow.bbr_cycle == 1 else 1.0)
+        flow.bbr_cwnd_gain = 2.0
+    else:
+        flow.bbr_pacing_gain = 1.0
+        flow.bbr_cwnd_gain = 1.0
+
+
+@compiled
+def _set_window(flow: Record, in_flight_bytes: int) -> None:
+    acked = flow.newly_delivered
+    if flow.bbr_conservation and flow.state in (RECOVERY, LOSS):
+        # The first round of recovery sends one packet for each that arrives.
+        if flow.bbr_round > flow.bbr_conservation:
+            flow.bbr_conservation = 0
+        else:
+            flow.cwnd_bytes = max(flow.cwnd_bytes, in_flight_bytes + acked)
+            return
+    target = _target_bytes(flow, flow.bbr_cwnd_gain)
+    if flow.bbr_full:
+        flow.cwnd_bytes = min(flow.cwnd_bytes + acked, target)
+    elif flow.cwnd_bytes < target or flow.delivered_bytes < flow.initial_window_bytes:
+        flow.cwnd_bytes += acked
+    flow.cwnd_bytes = max(flow.cwnd_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+    if flow.bbr_state == PROBE_RTT:
+        flow.cwnd_bytes = min(flow.cwnd_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+
+
+@compiled
+def bbr_begin_recovery(flow: Record, in_flight_bytes: int) -> None:
+    """Keep the window for later and conserve packets for a round."""
+    if flow.bbr_conservation == 0:
+        flow.bbr_prior_cwnd = flow.cwnd_bytes
+    flow.bbr_conservation = flow.bbr_round + 1
+    flow.cwnd_bytes = max(in_flight_bytes + flow.newly_delivered, flow.mss_bytes)
+
+
+@compiled
+def bbr_end_recovery(flow: Record) -> None:
+    """Take the window up again."""
+    flow.bbr_conservation = 0
+    flow.cwnd_bytes = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
+    flow.bbr_prior_cwnd = 0
+
+
+@compiled
+def bbr_update(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
+    """Take an acknowledgement into the model and set pacing rate and window."""
+    _update_round(flow)
+    if flow.sample_interval_ns > 0 and flow.newly_delivered > 0:
+        delivered = flow.delivered_bytes - flow.sample_prior_delivered
+        # An interval below the least round-trip time is an artefact of retransmission.
+        if flow.sample_interval_ns >= min(flow.min_rtt_ns, MIN_RTT_WINDOW_NS):
+            _observe_bandwidth(flow, delivered * 8.0 * NS / flow.sample_interval_ns)
+    _check_full(flow)
+    if flow.bbr_state == STARTUP and flow.bbr_full:
+        flow.bbr_state = DRAIN
+    if flow.bbr_state == DRAIN and in_flight_bytes <= _target_bytes(flow, 1.0):
+        _begin_probe_bw(flow, now_ns)
+    if flow.bbr_state == PROBE_BW:
+        _advance_cycle(flow, now_ns, in_flight_bytes)
+    _update_min_rtt(flow, now_ns, in_flight_bytes)
+    _gains(flow)
+    rate = flow.bbr_pacing_gain * flow.bbr_max_0_bps
+    if rate > 0.0 and (flow.bbr_full or rate > flow.pacing_rate_bps):
+        flow.pacing_rate_bps = rate
+    _set_window(flow, in_flight_bytes)

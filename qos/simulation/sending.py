@@ -1,0 +1,183 @@
+"""What a sender may send now, and sends."""
+
+# mypy: disable-error-code="no-any-return"
+# Compiled code reads records, whose fields the type checker does not know.
+from __future__ import annotations
+
+from qos.compiled import compiled, inlined
+from qos.simulation.layout import (
+    BULK,
+    EVENT_PACE,
+    EVER_RETRANSMITTED,
+    LOST,
+    RECOVERY,
+    REDUCED,
+    RETRANSMITTED,
+    SACKED,
+)
+from qos.simulation.memory import flows, post, schedule, slot
+from qos.simulation.rtt import start_timer
+from qos.simulation.scoreboard import first_unsacked, grow_ring, in_flight, next_lost
+from schedulers.packet.layout import NONE, PACKET_ECT, PACKET_RETRANSMISSION, Record
+from schedulers.packet.memory import packets, take
+
+
+@inlined
+def send_packet(root: Record, flow_index: int, segment: int, size_bytes: int, flags: int) -> None:
+    """Make a packet and send it on the flow's path."""
+    flow = flows(root)[flow_index]
+    index = take(root)
+    packet = packets(root)[index]
+    packet.flow = flow_index
+    packet.segment = segment
+    packet.sent_ns = root.now_ns
+    packet.size_bytes = size_bytes
+    packet.flags = flags
+    packet.hop = 0
+    flow.sent_packets += 1
+    flow.sent_bytes += size_bytes
+    post(root, index)
+
+
+@inlined
+def write_more(flow: Record) -> None:
+    """Let the application fill the socket buffer."""
+    room = flow.una_bytes + flow.send_buffer_bytes - flow.written_bytes
+    if flow.application == BULK:
+        if room >= flow.write_bytes:
+            flow.written_bytes += room // flow.write_bytes * flow.write_bytes
+    elif room > 0:
+        flow.written_bytes = min(flow.app_total_bytes, flow.written_bytes + room)
+
+
+@compiled
+def transmit_segment(root: Record, flow_index: int, number: int) -> None:
+    """Send a segment of the scoreboard, for the first time or again."""
+    flow = flows(root)[flow_index]
+    segment = slot(root, flow, number)
+    if flow.next_bytes - flow.una_bytes == flow.sacked_bytes + flow.lost_bytes:
+        # Nothing is in flight: the rate sample starts anew.
+        flow.first_sent_ns = root.now_ns
+        flow.delivered_ns = root.now_ns
+    segment.sent_ns = root.now_ns
+    segment.first_sent_ns = flow.first_sent_ns
+    segment.delivered_ns = flow.delivered_ns
+    segment.delivered_bytes = flow.delivered_bytes
+    size = segment.size_bytes
+    flags = PACKET_ECT if flow.ecn else 0
+    if flow.state == RECOVERY or flow.state == REDUCED:
+        flow.prr_out += size
+    if number < flow.next:
+        flags = PACKET_RETRANSMISSION
+        flow.retransmissions += 1
+        if segment.flags & RETRANSMITTED == 0:
+            segment.flags |= RETRANSMITTED
+            flow.retransmitted_bytes += size
+        segment.flags |= EVER_RETRANSMITTED
+    else:
+        flow.next += 1
+        flow.next_bytes += size
+    if flow.rto_deadline_ns == 0:
+        start_timer(root, flow_index, flow)
+    send_packet(root, flow_index, number, size + flow.header_bytes, flags)
+
+
+@inlined
+def _prepare_new(root: Record, flow: Record, available: int) -> int:
+    """Make the next new segment; `NONE` if there is no data or no window for it."""
+    if flow.written_bytes - flow.next_bytes < available:
+        write_more(flow)
+    unsent = flow.written_bytes - flow.next_bytes
+    open_window = flow.receive_window_bytes - (flow.next_bytes - flow.una_bytes)
+    if unsent <= 0 or open_window <= 0:
+        return NONE
+    # Silly window avoidance (RFC 1122, section 4.2.3.4).
+    if available < flow.mss_bytes and unsent > available:
+        return NONE
+    if flow.next - flow.una >= flow.ring_size:
+        grow_ring(root, flow)
+    segment = slot(root, flow, flow.next)
+    segment.size_bytes = min(flow.mss_bytes, available, open_window, unsent)
+    segment.flags = 0
+    number: int = flow.next
+    return number
+
+
+@inlined
+def _choose(root: Record, flow: Record, available: int) -> int:
+    """Find the next segment to send (RFC 6675, NextSeg), `NONE` if there is none."""
+    if flow.lost_bytes > 0:
+        number = next_lost(root, flow)
+        if number != NONE:
+            enough = available >= flow.mss_bytes or flow.written_bytes - flow.una_bytes <= available
+            return number if enough else NONE
+    number = _prepare_new(root, flow, available)
+    if number == NONE and flow.state == RECOVERY and flow.written_bytes == flow.next_bytes:
+        return first_unsacked(root, flow)
+    return number
+
+
+@inlined
+def _paced(root: Record, flow_index: int, flow: Record) -> bool:
+    """Say whether the pacer holds the flow back; ask to be woken then."""
+    if root.now_ns >= flow.pace_next_ns:
+        return False
+    if flow.pace_event == 0:
+        flow.pace_event = 1
+        schedule(root, flow.pace_next_ns, EVENT_PACE, flow_index)
+    return True
+
+
+@inlined
+def send_pending(root: Record, flow_index: int) -> None:
+    """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
+    flow = flows(root)[flow_index]
+    while True:
+        available = min(flow.cwnd_bytes, flow.receive_window_bytes) - in_flight(flow)
+        if available <= 0:
+            return
+        if flow.pacing and _paced(root, flow_index, flow):
+            return
+        number = _choose(root, flow, available)
+        if number == NONE:
+            return
+        if flow.pacing and flow.pacing_rate_bps > 0.0:
+            size = slot(root, flow, number).size_bytes + flow.header_bytes
+            flow.pace_next_ns = root.now_ns + int(size * 8e9 / flow.pacing_rate_bps)
+        transmit_segment(root, flow_index, number)
+
+
+@compiled
+def retransmit_or_send(root: Record, flow_index: int) -> None:
+    """Send one segment whatever the window says: the next lost one, else a new one, else the head."""
+    flow = flows(root)[flow_index]
+    number = next_lost(root, flow) if flow.lost_bytes > 0 else NONE
+    if number == NONE:
+        number = _prepare_new(root, flow, flow.mss_bytes)
+    if number == NONE and flow.una < flow.next:
+        number = flow.una
+    if number != NONE:
+        transmit_segment(root, flow_index, number)
+
+
+@compiled
+def send_probe(root: Record, flow_index: int) -> None:
+    """Send a new segment if there is one, else the last one again (RFC 8985, section 7.3)."""
+    flow = flows(root)[flow_index]
+    if flow.una == flow.next:
+        return
+    number = _prepare_new(root, flow, flow.mss_bytes)
+    if number == NONE:
+        number = flow.next - 1
+        if slot(root, flow, number).flags & SACKED:
+            return
+    transmit_segment(root, flow_index, number)
+
+
+@compiled
+def mark_head_lost(flow: Record, segment: Record) -> None:
+    """Count the head as lost although fewer than three segments above it were SACKed."""
+    if segment.flags & LOST == 0:
+        segment.flags |= LOST
+        flow.lost_bytes += segment.size_bytes
+        flow.retransmit_from = flow.una

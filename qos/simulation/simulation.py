@@ -1,0 +1,226 @@
+"""A running simulation: advance, look, set limits, snapshot, fork."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qos.errors import ValueRefusedError
+from qos.simulation.build import build, check_memory, nanoseconds
+from qos.simulation.layout import DONE, State
+from qos.simulation.paths import Paths, find_paths
+from qos.simulation.result import Result, collect
+from qos.simulation.scenario import Scenario
+from qos.simulation.state import bind, copied, grown, memory_bytes
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounters:
+    """What the sub-queues of one queue counted since the start; arrays of shape ``(n,)``, int64.
+
+    The sub-queue of flow ``i`` is ``i % n`` where the queue's hash is ``perfect``.
+
+    Attributes
+    ----------
+    sent_bytes, sent_packets, dropped_packets, marked_packets, arrived_packets
+        Totals since the start of the simulation.
+    backlog_bytes, backlog_packets
+        What waits now.
+    limit_bytes, limit_packets
+        The limits in force.
+    """
+
+    sent_bytes: Int64
+    sent_packets: Int64
+    dropped_packets: Int64
+    marked_packets: Int64
+    arrived_packets: Int64
+    backlog_bytes: Int64
+    backlog_packets: Int64
+    limit_bytes: Int64
+    limit_packets: Int64
+
+
+@cache
+def _compiled_advance() -> object:
+    """Load or compile the core, so that no simulation's time includes it."""
+    from qos.simulation.freshness import discard_stale_code
+
+    discard_stale_code()
+    from qos.simulation.core import advance
+    from schedulers.packet.layout import CONTROL_DTYPE
+
+    advance(np.zeros(1, CONTROL_DTYPE), 0)  # no events: only compiled, or loaded
+    return advance
+
+
+def prepare() -> None:
+    """Compile the core now, or load it; about half a minute of one core the first time, then a second."""
+    _compiled_advance()
+
+
+class Simulation:
+    """One run of a scenario.
+
+    Parameters
+    ----------
+    scenario
+        What to simulate.
+    snapshot
+        Where to continue; None: at the beginning.
+
+    Raises
+    ------
+    ValueRefusedError
+        If a flow has no route, or the scenario needs more memory than there is.
+    """
+
+    def __init__(self, scenario: Scenario, snapshot: Snapshot | None = None) -> None:
+        self._scenario = scenario
+        self._cpu_s = 0.0
+        if snapshot is not None:
+            self._paths = snapshot.paths
+            self._state = copied(snapshot.state)
+            return
+        self._paths = find_paths(scenario)
+        check_memory(scenario, self._paths)
+        self._state = build(scenario, self._paths)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is simulated."""
+        return self._scenario
+
+    @property
+    def paths(self) -> Paths:
+        """The directed links in use, by number, and the routes."""
+        return self._paths
+
+    @property
+    def now_s(self) -> float:
+        """The simulated time in seconds."""
+        return int(self._state.control["now_ns"][0]) * 1e-9
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that the events of this run took, without compilation."""
+        return self._cpu_s
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all arrays now."""
+        return memory_bytes(self._state)
+
+    @property
+    def state(self) -> State:
+        """The arrays themselves; they are replaced when they grow."""
+        return self._state
+
+    def run_until(self, time_s: float) -> None:
+        """Run all events until a simulated time, that time included.
+
+        Raises
+        ------
+        ValueRefusedError
+            If the time is past.
+        """
+        until_ns = nanoseconds(time_s)
+        if until_ns < self._state.control["now_ns"][0]:
+            raise ValueRefusedError(f"the simulation is at {self.now_s} s already, not before {time_s} s")
+        advance = _compiled_advance()
+        assert callable(advance)
+        started = time.process_time()
+        while (need := advance(self._state.control, until_ns)) != DONE:
+            self._state = grown(self._state, int(need))
+        self._cpu_s += time.process_time() - started
+
+    def run(self) -> Result:
+        """Run to the end of the scenario and collect what was measured."""
+        self.run_until(self._scenario.duration_s)
+        return self.result()
+
+    def result(self) -> Result:
+        """Collect what was measured so far."""
+        return collect(self._scenario, self._paths, self._state, self._cpu_s)
+
+    def _block(self, queue_id: int) -> slice:
+        if not 0 <= queue_id < len(self._state.queues):
+            raise ValueRefusedError(f"queue {queue_id}: there are only {len(self._state.queues)} queues")
+        first = int(self._state.queues["first"][queue_id])
+        return slice(first, first + int(self._state.queues["subqueues"][queue_id]))
+
+    def queue_counters(self, queue_id: int = 0, count: int | None = None) -> QueueCounters:
+        """Read the counters of a queue's sub-queues; the arrays are copies.
+
+        Parameters
+        ----------
+        queue_id
+            Number of the queue in `paths.directions`; 0 is the bottleneck.
+        count
+            Only the first `count` sub-queues; None: all.
+        """
+        block = self._block(queue_id)
+        table = self._state.subqueues[block][:count]
+        return QueueCounters(
+            table["sent_bytes"].copy(),
+            table["sent_packets"].copy(),
+            table["dropped_packets"].copy(),
+            table["marked_packets"].copy(),
+            table["arrived_packets"].copy(),
+            table["bytes"].copy(),
+            table["packets"].copy(),
+            table["limit_bytes"].copy(),
+            table["limit_packets"].copy(),
+        )
+
+    def set_limits(
+        self, queue_id: int, limit_bytes: Int64 | int, *, slots: Int64 | None = None, packets: bool = False
+    ) -> None:
+        """Set the limits of a queue's sub-queues; packets that wait already stay.
+
+        Parameters
+        ----------
+        queue_id
+            Number of the queue.
+        limit_bytes
+            One limit, or one a sub-queue, at least 0.
+        slots
+            The sub-queues; None: the first ones, as many as limits are given, or all for one limit.
+        packets
+            The limits count packets, not bytes.
+        """
+        column = self._state.subqueues["limit_packets" if packets else "limit_bytes"][self._block(queue_id)]
+        if slots is not None:
+            column[slots] = limit_bytes
+        elif np.ndim(limit_bytes):
+            column[: len(np.asarray(limit_bytes))] = limit_bytes
+        else:
+            column[:] = limit_bytes
+
+    def set_policy_parameters(self, parameters: NDArray[np.float64]) -> None:
+        """Give the per-packet limit policy what it was trained to."""
+        self._state = self._state._replace(parameters=np.array(parameters, np.float64).ravel())
+        bind(self._state)
+
+    def snapshot(self) -> Snapshot:
+        """Keep the present state; any number of forks continue from it."""
+        return Snapshot(self._scenario, self._paths, copied(self._state))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a simulation at one moment; it never changes."""
+
+    scenario: Scenario
+    paths: Paths
+    state: State
+
+    def fork(self) -> Simulation:
+        """Make a simulation that continues from here, bit for bit as the original would."""
+        return Simulation(self.scenario, self)

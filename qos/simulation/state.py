@@ -1,0 +1,69 @@
+"""The arrays of a simulation on the Python side: made, bound, grown, copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qos.simulation.layout import NEEDS_EVENTS, NEEDS_PACKETS, NEEDS_SEGMENTS, State
+from schedulers.packet.layout import ARRAYS, NONE
+
+
+def bind(state: State) -> None:
+    """Write the addresses and lengths of all arrays into the control record."""
+    control = state.control
+    for name in ARRAYS:
+        array = getattr(state, name)
+        control[name] = array.ctypes.data
+        control[f"{name}_count"] = len(array)
+
+
+def copied(state: State) -> State:
+    """Copy everything; the copy runs on by itself."""
+    copy = State(*(array.copy() for array in state))
+    bind(copy)
+    return copy
+
+
+def grown(state: State, need: int) -> State:
+    """Give the state more of what `advance` says it lacks."""
+    if need == NEEDS_PACKETS:
+        packets, first = _extended(state.packets, int(state.control["burst"][0]))
+        _link_free(packets, first, int(state.control["free_packet"][0]))
+        state.control["free_packet"] = first
+        state.control["free_packets"] += len(packets) - first
+        state = state._replace(packets=packets)
+    elif need == NEEDS_SEGMENTS:
+        segments, _ = _extended(state.segments, 4 * int(state.control["burst"][0]))
+        state = state._replace(segments=segments)
+    elif need == NEEDS_EVENTS:
+        events, _ = _extended(state.events, 256)
+        state = state._replace(events=events)
+    bind(state)
+    return state
+
+
+def _extended(array: NDArray[Any], least: int) -> tuple[NDArray[Any], int]:
+    """Double an array; say where the new part begins."""
+    old = len(array)
+    larger = np.zeros(old + max(old, least), array.dtype)
+    larger[:old] = array
+    return larger, old
+
+
+def _link_free(packets: NDArray[Any], first: int, then: int) -> None:
+    """Chain the packets from `first` on, and put the old free list behind them."""
+    packets["next"][first:] = np.arange(first + 1, len(packets) + 1)
+    packets["next"][-1] = then
+
+
+def fresh_pool(packets: NDArray[Any]) -> None:
+    """Chain all packets of a new pool."""
+    _link_free(packets, 0, NONE)
+
+
+def memory_bytes(state: State) -> int:
+    """Count the bytes of all arrays."""
+    return sum(int(array.nbytes) for array in state)

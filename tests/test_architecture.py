@@ -157,7 +157,10 @@ def is_allowed_place(package: str, path: Path) -> bool:
         case "ortools":
             return place.parts[0] == "schedulers" and any(part.startswith("cpsat") for part in place.parts)
         case "pyroute2":
-            return place.parts[0] == "linux_qdisc" or place == Path("topologies/host.py")
+            return place.parts[0] == "linux_qdisc" or place in (
+                Path("topologies/host.py"),
+                Path("experiments/bench_kernel.py"),  # the peer that is measured beside ours
+            )
         case "scapy":
             return place.parts[0] == "experiments" or place == Path("qos/simulation/captures.py")
         case _:

@@ -20,7 +20,6 @@ def adapt_device(settings: CommandSettings, dev: str, demands: Sequence[FlowDema
         If the interface does not exist, is no radio, or no station is associated.
     """
     from linux_qdisc.wifi_stations import read_stations
-
     from qos.crosslayer.station_fit import fit_station
 
     fits = [fit_station(station, demands) for station in read_stations(dev)]

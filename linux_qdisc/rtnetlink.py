@@ -76,8 +76,17 @@ class NetlinkSocket:
         return self._socket.fileno()
 
     def receive(self) -> memoryview:
-        """Return the next datagram; it is overwritten by the next call."""
-        return memoryview(self._buffer)[: self._socket.recv_into(self._buffer)]
+        """Return the next datagram; it is overwritten by the next call.
+
+        Raises
+        ------
+        KernelError
+            If none came within `ANSWER_TIMEOUT_S` (ETIMEDOUT).
+        """
+        try:
+            return memoryview(self._buffer)[: self._socket.recv_into(self._buffer)]
+        except TimeoutError:
+            raise KernelError("netlink answer", errno.ETIMEDOUT) from None
 
     def send(self, data: bytes | memoryview) -> None:
         """Send finished messages."""

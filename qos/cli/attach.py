@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from linux_qdisc.settings import QueueSettings
+
 from qos.cli.common import DURATION, RATE, CommandSettings, print_json, verb
 from qos.errors import BusyError, InputError, QosError
+from qos.units import format_rate
 
-START_TIMEOUT_S = 60.0
+log = logging.getLogger(__name__)
+NOTABLE_WAIT_MS = 10.0
+
+
+class RefusedElsewhereError(QosError):
+    """What the controller's process refused, with the exit code that it gave."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
 
 
 def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -69,6 +84,8 @@ def command(
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations, _before = plan_attach(wanted, force=force)
+    if wanted.offloads == "keep" and "QOS_READY_FD" not in os.environ:
+        _say_what_offloads_cost(wanted)
     if dry_run:
         commands = as_commands(operations)
         if settings.as_json:
@@ -88,16 +105,28 @@ def command(
     elif foreground:
         _control(wanted, force)
     else:
-        _start_in_background(force)
+        _start_in_background()
 
 
-def _control(wanted: object, force: bool) -> None:
+def _say_what_offloads_cost(wanted: QueueSettings) -> None:
+    """Say, where it matters, how coarse limits become while super-packets are let through."""
+    from linux_qdisc.compile import super_packet_bytes
+    from linux_qdisc.device import device_facts
+
+    size = super_packet_bytes(device_facts(wanted.device))
+    wait_ms = 8 * size * 8 / wanted.rate_bps * 1e3
+    if wait_ms >= NOTABLE_WAIT_MS:
+        log.warning(
+            "%s keeps its offloads, so no limit is below a super-packet of %d bytes: %.0f ms for 8 flows at "
+            "%s; --offloads off avoids it",
+            *(wanted.device, size, wait_ms, format_rate(wanted.rate_bps)),
+        )
+
+
+def _control(wanted: QueueSettings, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
     from linux_qdisc.session import Session, detach
-    from linux_qdisc.settings import QueueSettings
 
-    if not isinstance(wanted, QueueSettings):
-        raise TypeError("settings expected")
     channel = os.environ.pop("QOS_READY_FD", None)
 
     def tell(answer: dict[str, object]) -> None:
@@ -130,9 +159,8 @@ def _control(wanted: object, force: bool) -> None:
         session.close()
 
 
-def _start_in_background(force: bool) -> None:
+def _start_in_background() -> None:
     """Run this very command in the foreground of a process of its own, and wait until it stands."""
-    del force
     reader, writer = os.pipe()
     words = [sys.executable, "-m", "qos", *sys.argv[1:], "--foreground"]
     with subprocess.Popen(
@@ -155,10 +183,5 @@ def _start_in_background(force: bool) -> None:
 
 
 def _raise_answer(answer: dict[str, object]) -> None:
-    if answer.get("ok"):
-        return
-
-    class RefusedError(QosError):
-        exit_code = int(str(answer.get("exit_code", 1)))
-
-    raise RefusedError(str(answer.get("error")))
+    if not answer.get("ok"):
+        raise RefusedElsewhereError(str(answer.get("error")), int(str(answer.get("exit_code", 1))))

@@ -63,7 +63,7 @@ class _Watcher:
 
         now, at = self._reader.read(), time.monotonic()
         rate_bps = (now.sent_bytes - self._last.sent_bytes) * 8 / max(at - self._at, 1e-9)
-        drops = now.dropped_packets - self._last.dropped_packets
+        drops = (now.dropped_packets - self._last.dropped_packets) & 0xFFFFFFFF  # the counter wraps
         limits = read_limits(self._netlink, self._ifindex, self._flows)
         self._last, self._at = now, at
         busiest = np.lexsort((-rate_bps, -now.backlog_bytes))[: self._rows]
@@ -81,10 +81,6 @@ class _Watcher:
             for queue in busiest.tolist()
             if rate_bps[queue] or now.backlog_bytes[queue]
         ]
-
-
-def _wait_s(backlog_bytes: int, rate_bps: float) -> float | None:
-    return backlog_bytes * 8 / rate_bps if rate_bps else None
 
 
 def _table(flows: list[dict[str, Any]]) -> Table:

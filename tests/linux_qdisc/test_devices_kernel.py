@@ -154,14 +154,18 @@ def test_the_flows_inside_a_tunnel_device_are_seen(lab: Lab) -> None:
     lab.ip("link", "set", "t0", "up")
     lab.qos("attach", "t0", "--rate", "10mbit", "--flows", "16")
     script = (
-        "import fcntl, os, socket, struct\n"
+        "import fcntl, os, socket, struct, time\n"
         "tun = os.open('/dev/net/tun', os.O_RDWR)\n"
         "fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH14x', b't0', 0x1001))\n"
+        # The kernel puts the qdisc to work a moment after the carrier came.
+        "while open('/sys/class/net/t0/operstate').read().strip() == 'down': time.sleep(0.01)\n"
+        "time.sleep(0.1)\n"
         "for port in [*range(5000, 5008)] * 3:\n"
         "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', port))\n"
         "    s.sendto(bytes(9), ('10.8.0.2', 9)); s.close()\n"
+        "time.sleep(0.1)\n"
     )
-    done = lab.run(sys.executable, "-c", script)
+    done = lab.run("timeout", "20", sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
     text = lab.tc("-s", "class", "show", "dev", "t0")
     assert len(re.findall(r"class htb 71:1\w parent 71:1.*?\n Sent \d+ bytes 3 pkt", text)) == 8

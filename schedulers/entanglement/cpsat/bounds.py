@@ -13,6 +13,7 @@ period has little room to move, and what therefore cannot run beside it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -57,14 +58,21 @@ class Question:
 
 @contextmanager
 def _silent_stdout() -> Iterator[None]:
-    """Keep what the MIP solver writes to the process's stdout, whatever its options say, off the user's."""
+    """Keep what the MIP solver writes to the process's stdout, whatever its options say, off the user's.
+
+    The solver writes through C's stdio, which holds the text back where stdout is a pipe: it is flushed
+    while it still leads nowhere.
+    """
+    libc = ctypes.CDLL(None)
     sys.stdout.flush()
+    libc.fflush(None)
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
         yield
     finally:
+        libc.fflush(None)
         os.dup2(kept, 1)
         os.close(nowhere)
         os.close(kept)

@@ -184,6 +184,15 @@ def design_class(model: LinkModel, demand: FlowDemand) -> ClassDesign:
     )
 
 
+def admissible_rate_bps(model: LinkModel, demand: FlowDemand, found: AmcPerformance) -> float:
+    """Largest constant rate that given thresholds carry within the demand's delay bound; 0 where none.
+
+    The bound may be missed with `demand.violation_probability`; the link is the demand's alone.
+    """
+    table = model.table.for_packet_bits(demand.packet_bytes * 8)
+    return _admissible_bps(model, demand, found, _service_bits(model, table, found))
+
+
 def design_link(model: LinkModel, demands: Sequence[FlowDemand]) -> tuple[ClassDesign, ...]:
     """Design every class of a link, each as if alone on it."""
     return tuple(design_class(model, demand) for demand in demands)

@@ -41,12 +41,16 @@ class WorkingPoint:
         Largest number of retransmissions.
     wait_s
         Time that a packet waits at the hop besides, seconds.
+    worst_loss
+        Loss after the last retransmission where attempts fail together (a channel slow against the time
+        between attempts), or None: attempts are independent.
     """
 
     error_rate: float
     attempt_s: float
     retransmissions: int
     wait_s: float = 0.0
+    worst_loss: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= check_not_negative("error rate", self.error_rate) < 1:
@@ -54,11 +58,14 @@ class WorkingPoint:
         check_positive("attempt time", self.attempt_s)
         check_count("retransmissions", self.retransmissions)
         check_not_negative("waiting time", self.wait_s)
+        if self.worst_loss is not None and not 0 <= check_not_negative("loss", self.worst_loss) < 1:
+            raise ValueRefusedError(f"loss must be less than 1, not {self.worst_loss!r}")
 
     @property
     def loss(self) -> float:
         """Probability that a packet is lost after the last retransmission."""
-        return float(self.error_rate ** (self.retransmissions + 1))
+        independent = float(self.error_rate ** (self.retransmissions + 1))
+        return max(independent, self.worst_loss or 0.0)
 
     @property
     def delay_s(self) -> float:

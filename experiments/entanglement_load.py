@@ -183,7 +183,10 @@ def pictures(rows: list[dict[str, object]], out: Path) -> None:
 def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) -> None:
     """Regenerate the paper's load study."""
     grid = points(quick, repetitions or (3 if quick else 10), seed)
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(run)(point) for point in grid)
+    # By its module's name and not that of __main__, so that other processes can keep their compilers.
+    from experiments.entanglement_load import run as worker
+
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(worker)(point) for point in grid)
     console = Console(stderr=True)
     tracked = track(results, total=len(grid), console=console, disable=not console.is_terminal)
     rows = [row for found in tracked for row in found]

@@ -142,7 +142,10 @@ def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) 
         for fidelity in fidelities
         for k in range(repetitions or (2 if quick else 10))
     ]
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(run)(point) for point in grid)
+    # By its module's name and not that of __main__, so that other processes can keep their compilers.
+    from experiments.entanglement_preemption import run as worker
+
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(worker)(point) for point in grid)
     console = Console(stderr=True)
     tracked = track(results, total=len(grid), console=console, disable=not console.is_terminal)
     rows = [row for found in tracked for row in found]

@@ -6,7 +6,7 @@ On the line topology, for fidelities from 0.55 to 0.9, random demands are added 
 asked for 1.2 times what its communication qubit has (balanced workload), and admitted in order of arrival by
 the preemptive schedulers with budgets of 0.01, 0.1 and 1 s, beside the ones that never interrupt. Writes
 ``preemption.csv`` (one row a run) and a picture against the fidelity. Each point is the mean over the
-repetitions; the bands are one standard error.
+repetitions; the bands, for those that never interrupt, are one standard error.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
             budget = float(str(budget_s)) if budget_s != "" else None
             text = name if budget is None else f"{name}, {budget:g} s"
             axes.plot(where, mean, STYLES[budget], color=COLOURS[name], label=text)
-            axes.fill_between(where, mean - error, mean + error, color=COLOURS[name], alpha=0.1, linewidth=0)
+            if budget is None:
+                low, high = mean - error, mean + error
+                axes.fill_between(where, low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
         axes.set(xlabel="minimum fidelity", ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(linewidth=0.4, alpha=0.6)

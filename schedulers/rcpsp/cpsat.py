@@ -78,12 +78,9 @@ class _Model:
     def _add_renewable(self, number: int, upper: int) -> None:
         intervals: list[cp_model.IntervalVar] = []
         demands: list[int] = []
-        for index, parts in enumerate(self.parts):
-            for mode, interval in parts.items():
-                units = self.problem.demand(index, mode, number)
-                if units > 0:
-                    intervals.append(interval)
-                    demands.append(units)
+        for index, mode, units in self.problem.uses[number]:
+            intervals.append(self.parts[index][mode])
+            demands.append(units)
         for start, end, lost in self.problem.breaks_until(number, upper):
             if lost > 0:
                 intervals.append(self.model.new_fixed_size_interval_var(start, end - start, ""))
@@ -95,11 +92,7 @@ class _Model:
             self.model.add_cumulative(intervals, demands, capacity)
 
     def _add_used_up(self, number: int) -> None:
-        used = [
-            self.problem.demand(index, mode, number) * pick
-            for index, picks in enumerate(self.chosen)
-            for mode, pick in picks.items()
-        ]
+        used = [units * self.chosen[index][mode] for index, mode, units in self.problem.uses[number]]
         self.model.add(sum(used) <= self.problem.resources[number].capacity)
 
     def hint(self, schedule: Schedule) -> None:
@@ -139,7 +132,13 @@ def _solver(problem: Problem, time_limit_s: float, workers: int, seed: int) -> c
     return solver
 
 
-def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: int = 0) -> Result:
+def solve(
+    problem: Problem,
+    time_limit_s: float = 10.0,
+    workers: int = 2,
+    seed: int = 0,
+    first: Schedule | None = None,
+) -> Result:
     """Find a shortest schedule.
 
     Parameters
@@ -152,6 +151,8 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
         Threads, >= 1.
     seed
         Of all random choices.
+    first
+        A valid schedule to start from, in place of the heuristics'.
 
     Returns
     -------
@@ -165,10 +166,11 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
     """
     if not 0 < time_limit_s <= 86400 or workers < 1:
         raise ValueRefusedError(f"time limit {time_limit_s}, workers {workers}: expected more than 0 of each")
-    compile_evolution()  # which is not counted
+    if first is None and is_plain(problem):
+        compile_evolution()  # which is not counted
     begun = time.monotonic()
     bound = lower_bound(problem)
-    best = _warm_start(problem, bound, time_limit_s, seed)
+    best = first if first is not None else _warm_start(problem, bound, time_limit_s, seed)
     length = None if best is None else best.makespan(problem)
     status: Status = "heuristic" if best is not None else "unknown"
     if length is not None and length <= bound:

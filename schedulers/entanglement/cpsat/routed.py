@@ -36,7 +36,10 @@ from schedulers.entanglement.cpsat.ways import Ways
 from schedulers.entanglement.cpsat.weighted import MAX_WHOLE_STAYS, stays
 from schedulers.entanglement.tasks import Schedule, TaskSet
 
-FIRST_SHARE, BOUND_SHARE, ALONE_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.3, 0.1, 0.1, 0.2, 0.2
+FIRST_SHARE, FIRST_SHARE_OF_PIECES = 0.3, 0.6
+"""Part of the time for schedules on the shortest ways; more where the rest is a search piece by piece."""
+
+BOUND_SHARE, ALONE_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.1, 0.2, 0.2
 WEIGHT_UNITS = 1000
 """Weights given by the user are rounded to 1/WEIGHT_UNITS."""
 
@@ -260,12 +263,14 @@ def _on_shortest_ways(ways: Ways, options: Options, clock: Clock) -> tuple[Start
         kept = frozenset(paper_schedules(plain)[0].starts)
     place = {task.task_id: demand for demand, task in enumerate(plain.tasks)}
     first = options.objective if options.objective not in ("jitter", "makespan") else "throughput"
+    whole = stays(ways.tasks, ways.horizon) <= MAX_WHOLE_STAYS
+    part = FIRST_SHARE if whole else FIRST_SHARE_OF_PIECES
     share = replace(
         options,
         objective=first,
         kept=kept,
         mode="batch",
-        time_limit_s=max(0.01, FIRST_SHARE * clock.left_s),
+        time_limit_s=max(0.01, part * clock.left_s),
         progress=lambda phase, _: clock.say(phase),
     )
     demands = frozenset(place[i] for i in kept or ())

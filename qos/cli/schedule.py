@@ -143,7 +143,7 @@ def command(settings: CommandSettings, budget_ns: int | None, **arguments: Any) 
     TOPOLOGY is a name of the library or a file; its demands come from --demands, --random, or its own
     section demands. Ctrl-C ends the search and prints the best schedule found so far.
     """
-    from qos.cli.schedule_after import after
+    from qos.cli.schedule_after import after, check
     from qos.cli.schedule_output import document, print_rejected, print_schedule
     from schedulers.entanglement.metrics import measure
 
@@ -151,6 +151,7 @@ def command(settings: CommandSettings, budget_ns: int | None, **arguments: Any) 
     request = Request(budget_s=budget_s, **arguments)
     judge(request)
     case = read(request)
+    check(request, case)
     result = _scheduled(settings, request, case)
     plain = case.task_set.on_paths_of(result.schedule)
     metrics = measure(plain, result.schedule)

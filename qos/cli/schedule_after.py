@@ -189,6 +189,18 @@ def print_requests(settings: CommandSettings, found: Service, slot_s: float) -> 
     )
 
 
+def check(request: Request, case: Case) -> None:
+    """Refuse what cannot be done after the schedule before it is made."""
+    if request.fail:
+        from schedulers.entanglement.rerouting import failure_of
+
+        failure_of(request.fail, case.task_set, case.compiler.network.topology if case.compiler else None)
+    if request.requests is not None:
+        from schedulers.entanglement.request_files import load_requests
+
+        load_requests(request.requests)
+
+
 def after(
     settings: CommandSettings, request: Request, case: Case, plain: TaskSet, schedule: Schedule
 ) -> dict[str, Any]:

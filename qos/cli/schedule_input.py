@@ -54,6 +54,11 @@ class Case:
     asked: tuple[Asked, ...] = ()
     compiled: Compiled | None = None
 
+    @property
+    def demands(self) -> int:
+        """How many were asked for, those that nothing serves included."""
+        return len(self.asked) if self.compiled is not None else len(self.task_set.tasks)
+
 
 def judge(request: Request) -> None:
     """Refuse what does not go together, before anything is read."""

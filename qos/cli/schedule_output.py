@@ -54,7 +54,7 @@ def document(
         "jain": metrics.jain,
         "seconds": result.seconds,
         "hyperperiod_slots": schedule.hyperperiod_slots,
-        "demands": metrics.demands,
+        "demands": case.demands,
         "interrupted": result.interrupted,
         "slot_s": case.task_set.slot_s,
     }
@@ -113,11 +113,11 @@ def say(settings: CommandSettings, text: str) -> None:
     console(settings).print(text, markup=False)
 
 
-def _summary(request: Request, result: Scheduled, metrics: ScheduleMetrics) -> str:
+def _summary(request: Request, case: Case, result: Scheduled, metrics: ScheduleMetrics) -> str:
     bound = result.bound_ebit_per_s
     against = "" if bound is None else f" of at most {bound:.3f}"
     return (
-        f"{request.scheduler}: {metrics.admitted} of {metrics.demands} demands, "
+        f"{request.scheduler}: {metrics.admitted} of {case.demands} demands, "
         f"{metrics.throughput_ebit_per_s:.3f}{against} ebit/s (offered {metrics.offered_ebit_per_s:.3f}), "
         f"{result.status} in {result.seconds:.2f} s\n"
         f"jitter {metrics.jitter_s2:.3g} s^2, peak to peak {metrics.peak_to_peak_jitter_s:.3g} s, "
@@ -154,7 +154,7 @@ def print_schedule(
             cells += ["refused", "", "", *([""] if with_paths else [])]
         add_row(made, cells)
     show(settings, made)
-    say(settings, _summary(request, result, metrics))
+    say(settings, _summary(request, case, result, metrics))
 
 
 def print_rejected(settings: CommandSettings, rejected: Sequence[Rejection]) -> None:

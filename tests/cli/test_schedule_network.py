@@ -94,7 +94,7 @@ def test_a_failed_qubit_is_left(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_what_fails_must_be_there(capsys: pytest.CaptureFixture[str], diamond: Path, tmp_path: Path) -> None:
-    assert "no such node, link or qubit" in refused(capsys, 2, diamond, "--fail", "middle")
+    assert "no such node, link or qubit" in refusal(capsys, 2, diamond, "--fail", "middle")
     path = tmp_path / "set.json"
     save_task_set(TaskSet(0.01, (task(0, 8, 2),)), path)
     assert "'b--z'" in refused(capsys, 2, "--taskset", path, "--fail", "b--z")
@@ -306,6 +306,7 @@ def test_keep_going_leaves_out_what_nothing_serves(
     path.write_text(json.dumps(demands))
     document = answer(capsys, "star", "--demands", path, "--keep-going")
     assert document["admitted"] == [0]
+    assert document["demands"] == 3
     assert [one["id"] for one in document["rejected"]] == [1, 2]
     assert "best reachable" in document["rejected"][1]["reason"]
 

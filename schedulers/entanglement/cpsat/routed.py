@@ -36,7 +36,7 @@ from schedulers.entanglement.cpsat.ways import Ways
 from schedulers.entanglement.cpsat.weighted import MAX_WHOLE_STAYS, stays
 from schedulers.entanglement.tasks import Schedule, TaskSet
 
-FIRST_SHARE, FIRST_SHARE_OF_PIECES = 0.3, 0.6
+FIRST_SHARE, FIRST_SHARE_OF_PIECES = 0.5, 0.6
 """Part of the time for schedules on the shortest ways; more where the rest is a search piece by piece."""
 
 BOUND_SHARE, ALONE_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.1, 0.2, 0.2
@@ -253,10 +253,11 @@ def _weights(ways: Ways, options: Options) -> list[int]:
     ]
 
 
-def _on_shortest_ways(ways: Ways, options: Options, clock: Clock) -> tuple[Starts | None, frozenset[int]]:
-    """Schedule without alternatives; say also which demands the mode keeps."""
+def _on_shortest_ways(search: _Search) -> Starts | None:
+    """Schedule without alternatives; note which demands the mode keeps."""
     from schedulers.entanglement.cpsat.optimise import optimise, paper_schedules
 
+    ways, options, clock = search.ways, search.options, search.clock
     plain = replace(ways.task_set, alternatives={})
     kept = options.kept
     if kept is None and options.mode == "dominate" and plain.tasks:
@@ -273,13 +274,14 @@ def _on_shortest_ways(ways: Ways, options: Options, clock: Clock) -> tuple[Start
         time_limit_s=max(0.01, part * clock.left_s),
         progress=lambda phase, _: clock.say(phase),
     )
-    demands = frozenset(place[i] for i in kept or ())
+    search.kept = frozenset(place[i] for i in kept or ())
     try:
         outcome = optimise(plain, share)
     except InfeasibleError:
-        return None, demands
+        return None
     clock.stopped |= outcome.interrupted
-    return ways.starts_of(outcome.schedule), demands
+    search.searched = outcome.status in ("optimal", "feasible")
+    return ways.starts_of(outcome.schedule)
 
 
 def _per_second(ways: Ways, instances: float) -> float:
@@ -436,7 +438,7 @@ def optimise_routed(task_set: TaskSet, options: Options) -> Outcome:
     if options.mode == "online":
         return _online(ways, options, clock)
     search = _Search(ways, _weights(ways, options), options, clock)
-    first, search.kept = _on_shortest_ways(ways, options, clock)
+    first = _on_shortest_ways(search)
     shaped = options.objective in ("jitter", "makespan")
     try:
         if first is not None:

@@ -5,6 +5,6 @@ to memory, and to one folder that comes back as the command's output.
 """
 
 from experiments.rig.boot import Finished, Request, run
-from experiments.rig.packages import RigMissingError, prepare
+from experiments.rig.packages import Rig, RigMissingError, prepare
 
-__all__ = ["Finished", "Request", "RigMissingError", "prepare", "run"]
+__all__ = ["Finished", "Request", "Rig", "RigMissingError", "prepare", "run"]

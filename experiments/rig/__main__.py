@@ -15,9 +15,13 @@ MISSING = 5
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--timeout", "timeout_s", type=float, default=600.0, help="Seconds it may take, by the guest's clock.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=600.0, help="Seconds it may take, by the guest's clock."
+)
 @click.option("--memory", "memory_mib", type=int, default=1024, help="The guest's memory in MiB.")
-@click.option("--slowdown", type=click.IntRange(1, 100), default=1, help="Slow the guest's clock so many times.")
+@click.option(
+    "--slowdown", type=click.IntRange(1, 100), default=1, help="Slow the guest's clock so many times."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for what is written under $RIG_OUT.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 def main(timeout_s: float, memory_mib: int, slowdown: int, out: Path | None, words: tuple[str, ...]) -> None:

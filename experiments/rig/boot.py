@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -163,10 +164,8 @@ def _follow(process: subprocess.Popen[bytes], place: Path, request: Request) -> 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the guest: its threads and processes are one process group."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

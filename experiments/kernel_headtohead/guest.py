@@ -95,11 +95,9 @@ def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict
     scenario, start_s, end_s = cell.scenario, clock.start_s, clock.end_s
     controls = [control for control, _ in scenario.flows]
     children = {
-        "bulk": Child(
-            path.receiver, lambda tell: tell(traffic.receive_bulk(listeners, clock.warm_s, end_s))
-        ),
+        "bulk": Child(path.receiver, lambda tell: tell(traffic.receive_bulk(listeners, clock.warm_s, end_s))),
         "sender": Child(
-            path.sender, lambda tell: traffic.send_bulk(RECEIVER, controls, start_s, end_s + DRAIN_S)
+            path.sender, lambda _tell: traffic.send_bulk(RECEIVER, controls, start_s, end_s + DRAIN_S)
         ),
     }
     if scenario.with_sparse:
@@ -108,7 +106,7 @@ def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict
             web = traffic.listen_web()
         rate_bps = scenario.rate_bps
         children |= {
-            "server": Child(path.sender, lambda tell: traffic.serve_web(web, end_s + DRAIN_S)),
+            "server": Child(path.sender, lambda _tell: traffic.serve_web(web, end_s + DRAIN_S)),
             "web": Child(
                 path.receiver,
                 lambda tell: tell(traffic.fetch_web(SENDER, rate_bps, seed, start_s + 0.3, end_s)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,8 @@ def main(
     quick: bool, full: bool, repetitions: int, minutes: float, workers: int | None, seed: int, out: Path
 ) -> None:
     """Run the grid on User-mode Linux and sum it up."""
+    # As an exception, so that the kernels that run are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scenarios = every_scenario() if full else default_scenarios()
     if quick:
         scenarios, repetitions = [scenarios[4], scenarios[2]] if not full else scenarios[:2], 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ MISSING = 5
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 def main(timeout_s: float, memory_mib: int, slowdown: int, out: Path | None, words: tuple[str, ...]) -> None:
     """Run COMMAND as root of a kernel that has every packet scheduler, and exit with its exit code."""
+    # As an exception, so that the guest is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     environment = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     request = Request(words, timeout_s, memory_mib, slowdown, environment | {"PATH": path}, out, show=True)

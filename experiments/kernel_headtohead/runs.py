@@ -60,22 +60,26 @@ def carry_out(
     """Run what the store does not have yet, until a time of the monotonic clock."""
     known = {row["name"] for row in store.rows()}
     waiting = _batches([cell for cell in cells if cell.name not in known])
-    lock = threading.Lock()
+    lock, stop = threading.Lock(), threading.Event()
 
     def work() -> None:
         while True:
             with lock:
-                if not waiting or time.monotonic() > until_s:
+                if not waiting or stop.is_set() or time.monotonic() > until_s:
                     return
                 batch = waiting.pop(0)
-            text = run_batch(batch, rig)
+            text = run_batch(batch, rig, stop)
             with lock:
                 store.add(text)
                 progress(text.count("\n"))
 
     with ThreadPoolExecutor(workers) as pool:
-        for future in [pool.submit(work) for _ in range(workers)]:
-            future.result()
+        try:
+            for future in [pool.submit(work) for _ in range(workers)]:
+                future.result()
+        except BaseException:
+            stop.set()  # leaving the block waits for the threads
+            raise
 
 
 def _batches(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -91,7 +95,7 @@ def _batches(cells: Sequence[Cell]) -> list[list[Cell]]:
     return batches
 
 
-def run_batch(batch: Sequence[Cell], rig: Rig) -> str:
+def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = None) -> str:
     """Boot once, run the cells one after another, and return their lines."""
     slowdown = SLOWDOWN.get(batch[0].scenario.rate_mbit, 1) if rig.shim is not None else 1
     with tempfile.TemporaryDirectory(prefix="qos-headtohead-") as name:
@@ -107,6 +111,7 @@ def run_batch(batch: Sequence[Cell], rig: Rig) -> str:
             environment={"PYTHONPATH": path},
             out=Path(name) / "out",
             folder=ROOT,
+            stop=stop,
         )
         finished = run(request, rig)
         results = Path(name) / "out" / "results"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -48,6 +49,8 @@ class Request:
         Working directory.
     show
         Pass on what the command prints while it runs.
+    stop
+        Ends the guest early when it is set, for callers that run several in threads.
     """
 
     words: Sequence[str]
@@ -58,6 +61,7 @@ class Request:
     out: Path | None = None
     folder: Path = field(default_factory=Path.cwd)
     show: bool = False
+    stop: threading.Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ def _follow(process: subprocess.Popen[bytes], place: Path, request: Request) -> 
                     target.flush()
             if ended:
                 return True
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or (request.stop is not None and request.stop.is_set()):
                 return False
             time.sleep(POLL_S)
 

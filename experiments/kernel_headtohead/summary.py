@@ -131,7 +131,7 @@ def plot_fronts(lines: list[Line], path: Path) -> None:
 
 
 def plot_winners(lines: list[Line], path: Path) -> None:
-    """Draw each queue's mean bulk delay over the smallest among those with 95 % of the best goodput."""
+    """Draw each queue's mean bulk delay over the smallest among those with 95 % of the best utilisation."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -141,8 +141,8 @@ def plot_winners(lines: list[Line], path: Path) -> None:
     grid = np.full((len(scenarios), len(queues)), np.nan)
     for row in lines:
         peers = [line for line in lines if line.scenario == row.scenario and line.values]
-        best = max((line.median("goodput_bps") for line in peers), default=np.nan)
-        near = [line for line in peers if line.median("goodput_bps") >= 0.95 * best]
+        best = max((line.median("utilisation") for line in peers), default=np.nan)
+        near = [line for line in peers if line.median("utilisation") >= 0.95 * best]
         if row in near:
             least_s = min(line.median("bulk_mean_s") for line in near)
             grid[scenarios.index(row.scenario), queues.index(row.queue)] = row.median("bulk_mean_s") / least_s
@@ -152,7 +152,7 @@ def plot_winners(lines: list[Line], path: Path) -> None:
         axis.text(place_x, place_y, "-" if np.isnan(value) else f"{value:.1f}", ha="center", va="center")
     axis.set_xticks(range(len(queues)), queues, rotation=30)
     axis.set_yticks(range(len(scenarios)), scenarios)
-    axis.set_title("mean delay over the least (1.0 wins);\n-: below 95 % of the best goodput", fontsize=9)
+    axis.set_title("mean delay over the least (1.0 wins);\n-: below 95 % of the best utilisation", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import qos
+from experiments.kernel_headtohead.grid import Cell, Scenario
+from experiments.kernel_headtohead.runs import run_batch
 from experiments.rig import Finished, Request, Rig, RigMissingError, prepare, run
 
 pytestmark = pytest.mark.slow
@@ -53,3 +56,17 @@ def test_every_foreign_root_is_restored_by_a_kernel_that_has_them_all(rig: Rig) 
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     assert " 1 skipped" in done.stdout  # choke alone is missing from that kernel
+
+
+def test_a_row_of_the_head_to_head_is_measured_for_theirs_and_ours(rig: Rig) -> None:
+    scenario = Scenario(10, 20, "household")
+    batch = [Cell(scenario, queue, 0, warm_up_s=1.0, duration_s=2.5) for queue in ("cake", "sawtooth")]
+    rows = [json.loads(line) for line in run_batch(batch, rig).splitlines()]
+    assert [row["name"] for row in rows] == [cell.name for cell in batch]
+    for row in rows:
+        assert "failed" not in row, row
+        assert row["captures_missed"] == 0
+        assert 0 < row["utilisation"] < 1.3
+        assert row["packets"] > 0
+        assert 0 < row["bulk_p50_s"] <= row["bulk_p99_s"]
+        assert row["voice_mean_s"] is not None

@@ -17,15 +17,11 @@ from joblib import Parallel, delayed
 
 from qos.simulation.simulation import Simulation, Snapshot
 from qos.training.reward import Outcome, outcome_since
-from qos.training.rollout import Bounds, fresh_progress, roll
+from qos.training.rollout import NS, bounds_of, fresh_progress, roll
 from qos.training.scenarios import Ranges, Task, draw_task
 from schedulers.packet.limits.lfq.network import unpack
-from schedulers.packet.limits.lfq.step import Float64, Network, start_limit_bytes
+from schedulers.packet.limits.lfq.step import Float64, Network
 
-NS = 1_000_000_000
-FRAME_BYTES = 1500.0
-LEAST_FRAMES = 2
-MOST_BYTES = 64 << 20
 NOISE_FLOOR = 0.005
 """A scenario in which members differ by less than this hardly counts."""
 CLIP = 2.5
@@ -98,13 +94,9 @@ class Bench:
         """Run the policy over the whole scenario."""
         task = self.task
         simulation = self.fresh()
-        start = start_limit_bytes(network, task.rate_bps, alpha, FRAME_BYTES)
-        least = LEAST_FRAMES * FRAME_BYTES
-        start = float(int(min(max(start, least), MOST_BYTES)))
-        interval_ns = round(task.interval_s * NS)
-        bounds = Bounds(interval_ns, 1.0, alpha, FRAME_BYTES, start, least, float(MOST_BYTES))
-        simulation.set_limits(self.queue_id, int(start))
-        progress = fresh_progress(max(task.flows, 2), 0, interval_ns)
+        bounds = bounds_of(network, task.rate_bps, task.interval_s, alpha)
+        simulation.set_limits(self.queue_id, int(bounds.start_bytes))
+        progress = fresh_progress(max(task.flows, 2), 0, bounds.interval_ns)
         roll(simulation, self.queue_id, network, bounds, progress, round(task.scenario.duration_s * NS))
         return outcome_since(simulation, task, self.queue_id)
 

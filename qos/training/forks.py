@@ -12,12 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from qos.simulation.simulation import Simulation
-from qos.training.evolution import FRAME_BYTES, LEAST_FRAMES, MOST_BYTES, NS
 from qos.training.reward import outcome_since
-from qos.training.rollout import Bounds, Progress, fresh_progress, gather, roll, table_of
+from qos.training.rollout import (
+    FRAME_BYTES,
+    MOST_BYTES,
+    NS,
+    Bounds,
+    Progress,
+    bounds_of,
+    fresh_progress,
+    gather,
+    roll,
+    table_of,
+)
 from qos.training.scenarios import ALPHA_RANGE, Ranges, Task, draw_task
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.step import Float64, Network, Poll, start_limit_bytes
+from schedulers.packet.limits.lfq.step import LEAST_FRAMES, Float64, Network, Poll
 
 FACTORS = np.exp(np.linspace(-2.8, 2.8, 15))
 ALPHAS = 4
@@ -92,12 +102,10 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
     simulation = Simulation(task.scenario)
     queue_id = simulation.paths.directions.index(("bottleneck", "router"))
     count = max(task.flows, 2)
-    interval_ns = round(task.interval_s * NS)
-    least = LEAST_FRAMES * FRAME_BYTES
-    start = start_limit_bytes(network, task.rate_bps, task.alpha, FRAME_BYTES) * np.exp(rng.normal(0, noise))
-    start = float(int(np.clip(start, least, MOST_BYTES)))
-    bounds = Bounds(interval_ns, 1.0, task.alpha, FRAME_BYTES, start, least, float(MOST_BYTES))
-    simulation.set_limits(queue_id, int(start))
+    bounds = bounds_of(network, task.rate_bps, task.interval_s, task.alpha)
+    interval_ns = bounds.interval_ns
+    start = bounds.start_bytes * np.exp(rng.normal(0, noise))
+    simulation.set_limits(queue_id, int(np.clip(start, bounds.least_bytes, bounds.most_bytes)))
     progress = fresh_progress(count, 0, interval_ns)
     columns: list[list[Float64]] = [[], [], [], [], []]
     for number in _poll_times(rng, task):

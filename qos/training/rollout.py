@@ -27,6 +27,11 @@ _apply = compiled(step.apply)
 SENT_BYTES, SENT_PACKETS, DROPPED, NEXT_POLL, LAST_POLL = range(5)
 
 
+NS = 1_000_000_000
+FRAME_BYTES = 1500.0
+MOST_BYTES = float(64 << 20)
+
+
 class Bounds(NamedTuple):
     """What stays the same in a rollout: see `schedulers.packet.limits.contract.QueueContext`."""
 
@@ -35,8 +40,18 @@ class Bounds(NamedTuple):
     alpha: float
     frame_bytes: float
     start_bytes: float
+    early_bytes: float
     least_bytes: float
     most_bytes: float
+
+
+def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float) -> Bounds:
+    """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
+    early = step.early_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
+    start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
+    least = step.LEAST_FRAMES * FRAME_BYTES
+    start = float(int(min(start, MOST_BYTES)))
+    return Bounds(round(interval_s * NS), IDLE_S, alpha, FRAME_BYTES, start, early, least, MOST_BYTES)
 
 
 class Progress(NamedTuple):
@@ -105,7 +120,15 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5])
     _remember(memory, progress.link, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
-    wanted = _apply(network, memory, poll, _evaluate(network, x), bounds.least_bytes, bounds.most_bytes)
+    wanted = _apply(
+        network,
+        memory,
+        poll,
+        _evaluate(network, x),
+        bounds.early_bytes,
+        bounds.least_bytes,
+        bounds.most_bytes,
+    )
     for k in range(len(active)):
         table[active[k]].limit_bytes = int(wanted[k])
         progress.memory[:, active[k]] = memory[:, k]

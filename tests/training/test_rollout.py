@@ -9,12 +9,11 @@ from qos.simulation import PolledLimits, Simulation
 from qos.training.evolution import Bench, Plan, train
 from qos.training.forks import FACTORS, collect
 from qos.training.regression import fit, rewards
-from qos.training.rollout import Bounds, fresh_progress, roll
+from qos.training.rollout import bounds_of, fresh_progress, roll
 from qos.training.scenarios import KINDS, Ranges, draw_task
 from schedulers.packet.limits import QueueContext
 from schedulers.packet.limits.lfq.network import SENSES, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import Lfq
-from schedulers.packet.limits.lfq.step import start_limit_bytes
 from schedulers.packet.limits.lfq.weights import load_network
 
 SMALL = Ranges(most_packets=3_000)
@@ -27,13 +26,12 @@ def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(index: 
     deployed, compiled = Simulation(task.scenario), Simulation(task.scenario)
     queue_id = deployed.paths.directions.index(("bottleneck", "router"))
     count = max(task.flows, 2)
-    start = start_limit_bytes(network, task.rate_bps, task.alpha, 1500.0)
+    bounds = bounds_of(network, task.rate_bps, task.interval_s, task.alpha)
+    start, interval_ns = bounds.start_bytes, bounds.interval_ns
     context = QueueContext(count, task.rate_bps, 1500, int(start), 3000, 64 << 20)
-    interval_ns = round(task.interval_s * 1e9)
     polled = PolledLimits(deployed, Lfq(context, network, task.alpha), interval_ns * 1e-9, queue_id)
     deployed.set_limits(queue_id, int(start))
     compiled.set_limits(queue_id, int(start))
-    bounds = Bounds(interval_ns, 1.0, task.alpha, 1500.0, float(int(start)), 3000.0, float(64 << 20))
     progress = fresh_progress(count, 0, interval_ns)
     polled._context = context
     polled.run_until(1.0)

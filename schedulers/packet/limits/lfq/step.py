@@ -33,6 +33,8 @@ LINK_RATE, LINK_IDLE = 0, 1
 LINK_MEMORY = 2
 
 INITIAL_WINDOW_FRAMES = 10
+LEAST_FRAMES = 4
+"""Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
 LARGEST_STEP = 0.7
@@ -95,14 +97,19 @@ class Network(NamedTuple):
     pace: Float64
 
 
-def start_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
-    """Give the limit of a queue before its first poll.
+def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
+    """Give the limit of a flow that has sent its initial window: a time at the link's rate.
 
-    A time at the link's rate that falls with alpha, and never less than an initial window (RFC 6928):
-    that comes at once, before anything could be learned, and short transfers consist of little else.
+    It is short: a loss soon ends slow start before it overshoots far. The network raises it for flows whose
+    first packets come in bursts far apart, as they do over long paths.
     """
     start_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
-    return max(start_s * rate_bps / 8.0, INITIAL_WINDOW_FRAMES * frame_bytes)
+    return max(start_s * rate_bps / 8.0, LEAST_FRAMES * frame_bytes)
+
+
+def start_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
+    """Give the limit of a flow that begins: at least an initial window (RFC 6928), which comes at once."""
+    return max(early_limit_bytes(network, rate_bps, alpha, frame_bytes), INITIAL_WINDOW_FRAMES * frame_bytes)
 
 
 def remember(memory: Float64, link: Float64, poll: Poll, dt_s: float) -> None:
@@ -237,7 +244,13 @@ def evaluate(network: Network, x: Float64) -> Float64:
 
 
 def apply(
-    network: Network, memory: Float64, poll: Poll, distance: Float64, least_bytes: float, most_bytes: float
+    network: Network,
+    memory: Float64,
+    poll: Poll,
+    distance: Float64,
+    early_bytes: float,
+    least_bytes: float,
+    most_bytes: float,
 ) -> Float64:
     """Change the limits and give those to be in force, bytes, shape ``(n,)``.
 
@@ -249,6 +262,8 @@ def apply(
         As of `remember`.
     distance
         What `evaluate` said: how far the best limit is, as a logarithm. A part of the way is gone at a time.
+    early_bytes
+        See `early_limit_bytes`.
     least_bytes, most_bytes
         Bounds of a limit.
     """
@@ -259,6 +274,12 @@ def apply(
     kept = memory[LOG_LIMIT]
     in_force = np.log(poll.limit_bytes)
     base = np.where(np.abs(kept - in_force) < KEPT, kept, in_force)
+    age = memory[AGE_PACKETS]
+    begins = age < INITIAL_WINDOW_FRAMES
+    calm = memory[EVENTS] == 0.0
+    grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
+    base = np.where(grown_up, np.minimum(base, np.log(early_bytes)), base)
+    change = np.where(calm & begins, 0.0, change)
     wanted = np.minimum(np.maximum(base + change, np.log(least_bytes)), np.log(most_bytes))
     memory[LOG_LIMIT] = wanted
     size = np.floor(np.exp(wanted))

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linux_qdisc import state, wire
-from linux_qdisc.bpf.flowmap import FlowKey, FlowMap
+from linux_qdisc import state
+from linux_qdisc.adoption import adopt_flow_map
+from linux_qdisc.bpf.flowmap import FlowKey
 from linux_qdisc.compile import ifb_name
 from linux_qdisc.device import all_devices, device_facts
-from linux_qdisc.encode import TCA_BPF_ID
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.settings import QueueSettings
 from linux_qdisc.snapshot import snapshot
 from linux_qdisc.stats import ClassReader, ClassTable, read_limits
-from linux_qdisc.tree import ROOT_MAJOR
 from qos.errors import InputError, QosError
 
 EGRESS, INGRESS = "egress", "ingress"
@@ -76,28 +75,6 @@ def flow_text(key: FlowKey, isolate: str) -> str:
     ends = ((key.source, key.source_port), (key.destination, key.destination_port))
     spelled = [f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}" for host, port in ends]
     return f"{protocol} {spelled[0]} > {spelled[1]}"
-
-
-def classifier_id(netlink: NetlinkSocket, ifindex: int) -> int | None:
-    """Return the kernel's number of the eBPF program that classifies on a device; None without one."""
-    body = wire.tcmsg(ifindex, 0, ROOT_MAJOR << 16)
-    for payload in netlink.dump(wire.RTM_GETTFILTER, body):
-        found = wire.TcMessage.parse(payload)
-        if found.ifindex != ifindex or found.kind != "bpf" or wire.TCA_OPTIONS not in found.attributes:
-            continue
-        number = wire.attributes(found.attributes[wire.TCA_OPTIONS]).get(TCA_BPF_ID)
-        if number is not None:
-            return int.from_bytes(number[:4], "little" if np.little_endian else "big")
-    return None
-
-
-def adopt_flow_map(netlink: NetlinkSocket, ifindex: int) -> FlowMap | None:
-    """Open the map of the classifier at work on a device; None where there is none or we may not."""
-    try:
-        number = classifier_id(netlink, ifindex)
-        return None if number is None else FlowMap.adopt(number)
-    except QosError:
-        return None
 
 
 class TreeMonitor:

@@ -75,15 +75,16 @@ def command(
 ) -> None:
     """Put a fair queue on DEV, or change the one that is there without losing a packet."""
     from linux_qdisc import state
+    from linux_qdisc.control import ask
     from linux_qdisc.device import device_facts
     from linux_qdisc.operations import as_commands
-    from linux_qdisc.session import ask, plan_attach, require_net_admin
+    from linux_qdisc.plan import plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
 
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
-    operations, _before = plan_attach(wanted, force=force)
+    operations = plan_attach(wanted, force=force).operations
     if wanted.offloads == "keep" and "QOS_READY_FD" not in os.environ:
         _say_what_offloads_cost(wanted)
     if dry_run:
@@ -98,7 +99,7 @@ def command(
     if state.is_locked(key):
         if foreground:
             raise BusyError(f"{wanted.device} is controlled already; 'qos detach {wanted.device}' ends that")
-        answer = ask(key, {"do": "reload", "settings": wanted.to_json()})
+        answer = ask(key, {"do": "reload", "settings": wanted.to_json(), "force": force})
         if answer is None:
             raise BusyError(f"the controller of {wanted.device} does not answer")
         _raise_answer(answer)
@@ -125,7 +126,7 @@ def _say_what_offloads_cost(wanted: QueueSettings) -> None:
 
 def _control(wanted: QueueSettings, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
-    from linux_qdisc.session import Session, detach
+    from linux_qdisc.session import Session
 
     channel = os.environ.pop("QOS_READY_FD", None)
 
@@ -134,18 +135,8 @@ def _control(wanted: QueueSettings, force: bool) -> None:
             os.write(int(channel), json.dumps(answer).encode())
             os.close(int(channel))
 
-    stop_metrics = None
     try:
         session = Session(wanted, force=force)
-        if wanted.metrics is not None:
-            from linux_qdisc.metrics import serve
-
-            try:
-                stop_metrics = serve(wanted.metrics, session.summaries)
-            except QosError:
-                session.close()
-                detach(wanted.device)
-                raise
     except QosError as error:
         if channel is None:
             raise
@@ -154,8 +145,6 @@ def _control(wanted: QueueSettings, force: bool) -> None:
     try:
         session.run(lambda: tell({"ok": True}))
     finally:
-        if stop_metrics is not None:
-            stop_metrics()
         session.close()
 
 

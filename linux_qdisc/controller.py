@@ -82,8 +82,8 @@ class Controller:
         self._shares_of = np.where(used, 0, ENTRY_SHARES)
 
     def reload(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
-        """Go on with a tree that was changed in place."""
-        if tree.flows != self._tree.flows or policy != self._policy_name or tree != self._tree:
+        """Go on with a tree that was changed in place; one that was not goes on undisturbed."""
+        if (tree, policy) != (self._tree, self._policy_name) or flow_map is not self._flow_map:
             self._start(tree, policy, flow_map)
 
     def tick(self, dt_s: float) -> int:

@@ -249,6 +249,9 @@ class Session:
             self.settings, self._tree = former, former_tree
             if moved:
                 stop_metrics()
+            # Limits and classifiers may have changed and changed back underneath them.
+            self._controllers = {}
+            self._make_controllers()
             raise
         if moved:
             self._stop_metrics()

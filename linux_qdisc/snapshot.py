@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -24,7 +25,11 @@ _KEPT = (wire.TCA_OPTIONS, wire.TCA_STAB)
 _TCA_HTB_PARMS, _TCA_TBF_PARMS = 1, 1
 _CREATE = wire.NLM_F_CREATE | wire.NLM_F_EXCL
 _INGRESS_SIDE, _EGRESS_SIDE = 0xFFFFFFF2, 0xFFFFFFF3
-_U32_ROOT_TABLE = 0x800
+_U32_ROOT_TABLES = 0x800
+"""The kernel numbers the root tables of u32 filters from here on, in the order in which they are made."""
+_FILTER_FLAGS = {"bpf": 9, "u32": 11, "flower": 22, "matchall": 3}
+"""Kind -> number of its attribute of TCA_CLS_FLAGS (linux/pkt_cls.h)."""
+_IN_OR_NOT_IN_HARDWARE = 1 << 2 | 1 << 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ def restore_ingress(netlink: NetlinkSocket, ifindex: int, before: IngressSnapsho
 
 def _is_made(row: wire.TcMessage) -> bool:
     """Whether a filter must be made: its header (handle 0) and u32's root table come with it."""
-    is_root_table = row.kind == "u32" and row.handle >> 20 == _U32_ROOT_TABLE and not row.handle & 0xFFFFF
+    is_root_table = row.kind == "u32" and row.handle >> 20 >= _U32_ROOT_TABLES and not row.handle & 0xFFFFF
     return bool(row.handle) and not is_root_table
 
 
@@ -238,22 +243,30 @@ def _parents_first(rows: list[wire.TcMessage], root: int) -> list[wire.TcMessage
 
 
 def _acceptable(kind: str, options: bytes) -> bytes:
-    """Name the link layer in rate specifications, so that the kernel asks for no rate table."""
-    if kind not in ("htb", "tbf"):
-        return options
+    """Turn what the kernel says of an object into what it takes to make one."""
+    if kind in ("htb", "tbf"):
+        return _patched(options, lambda key, data: _with_linklayer(kind, key, data))
+    if kind in _FILTER_FLAGS:
+        return _patched(options, lambda key, data: _without_hardware_state(kind, key, data))
+    return options
+
+
+def _patched(options: bytes, change: Callable[[int, bytes], bytes]) -> bytes:
     parts = []
     for key, payload in wire.attributes(options).items():
-        data = bytes(payload)
         if key == wire.TCA_OPTIONS:
-            inner = wire.attributes(data)
-            parts.append(
-                wire.nested(
-                    key, *(wire.attr(k, _with_linklayer(kind, k, bytes(v))) for k, v in inner.items())
-                )
-            )
+            inner = wire.attributes(payload)
+            parts.append(wire.nested(key, *(wire.attr(k, change(k, bytes(v))) for k, v in inner.items())))
         else:
-            parts.append(wire.attr(key, data))
+            parts.append(wire.attr(key, bytes(payload)))
     return b"".join(parts)
+
+
+def _without_hardware_state(kind: str, key: int, data: bytes) -> bytes:
+    """Leave out whether a filter was in hardware: the kernel says so, but does not want to hear it."""
+    if key != _FILTER_FLAGS[kind]:
+        return data
+    return wire.u32(int.from_bytes(data, sys.byteorder) & ~_IN_OR_NOT_IN_HARDWARE)
 
 
 def _with_linklayer(kind: str, key: int, data: bytes) -> bytes:

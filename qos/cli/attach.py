@@ -92,7 +92,8 @@ def command(
         if settings.as_json:
             print_json({"schema": 1, "commands": commands})
         else:
-            print("\n".join(commands))
+            for line in commands:
+                print(line)
         return
     require_net_admin()
     key = state.Key.of(device_facts(wanted.device).ifindex)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,16 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     ctx.default_map = {names.get(key, key): given for key, given in found.items()}
 
 
+def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the JSON Schema of the host file and end."""
+    del parameter
+    if value:
+        from linux_qdisc.hostfile import shipped_schema
+
+        print(shipped_schema(), end="")
+        ctx.exit()
+
+
 @verb(short_help="Put a fair queue on an interface and control each flow's limit.")
 @click.argument("device", metavar="DEV")
 @click.option(
@@ -54,6 +65,14 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     expose_value=False,
     callback=_take_config,
     help="Read flags from a host file; flags on the line win.",
+)
+@click.option(
+    "--config-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of the host file and exit.",
 )
 @click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
@@ -143,10 +162,27 @@ def _control(wanted: QueueSettings, force: bool) -> None:
             raise
         tell({"ok": False, "error": str(error), "exit_code": error.exit_code})
         return
+
+    def ready() -> None:
+        tell({"ok": True})
+        _notify_systemd("READY=1")
+
     try:
-        session.run(lambda: tell({"ok": True}))
+        session.run(ready)
     finally:
         session.close()
+
+
+def _notify_systemd(message: str) -> None:
+    """Tell the service manager, if one started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        try:
+            channel.sendto(message.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+        except OSError as error:
+            log.warning("systemd could not be told: %s", error)
 
 
 def _start_in_background() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from linux_qdisc.active import ActiveReader
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
 from linux_qdisc.guarantee import Shares
@@ -71,7 +72,10 @@ class Controller:
         self._flow_map = flow_map
         self._policy: LimitPolicy = make_policy(policy, queue_context(tree))
         self._policy_name = policy
-        self._reader = ClassReader(self._netlink, self._ifindex, tree.flows)
+        reader = ClassReader(self._netlink, self._ifindex, tree.flows)
+        self._reader: ClassReader | ActiveReader = reader
+        if flow_map is not None:
+            self._reader = ActiveReader(reader, self._netlink, self._ifindex, flow_map)
         self._last = self._reader.read()
         self._limit = read_limits(self._netlink, self._ifindex, tree.flows)
         # What an earlier loop left behind: limits, guarantees and flows in the map that nobody else

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from linux_qdisc.active import ActiveReader
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
-from linux_qdisc.guarantee import Shares
+from linux_qdisc.guarantee import Guarantees
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
 from linux_qdisc.tree import ENTRY_SHARES, ClassShape, FairTree
@@ -62,7 +62,6 @@ class Controller:
         self._ifindex = ifindex
         self._limits = LimitWriter(netlink, ifindex)
         self._guarantees = GuaranteeWriter(netlink, ifindex)
-        self._shares = Shares()
         self.active_flows = 0
         self._loop_s = 0.0
         self._start(tree, policy, flow_map)
@@ -72,6 +71,7 @@ class Controller:
         self._flow_map = flow_map
         self._policy: LimitPolicy = make_policy(policy, queue_context(tree))
         self._policy_name = policy
+        self._sharing = Guarantees(tree.flows, tree.link.rate_bps, tree.frame_bytes)
         reader = ClassReader(self._netlink, self._ifindex, tree.flows)
         self._reader: ClassReader | ActiveReader = reader
         if flow_map is not None:
@@ -180,9 +180,10 @@ class Controller:
             self._flow_map.release(queues)
 
     def _guarantee(self, dt_s: float) -> None:
-        in_use = np.flatnonzero((self._quiet_s < IDLE_S) & ~self._unseen)
-        if len(in_use):
-            self._set_shares(in_use, self._shares.update(len(in_use), dt_s))
+        in_use = (self._quiet_s < IDLE_S) & ~self._unseen
+        if in_use.any():
+            for queues, shares in self._sharing.update(in_use, self._last.backlog_bytes, dt_s):
+                self._set_shares(queues, shares)
 
     def _set_shares(self, queues: NDArray[np.int64], shares: int) -> None:
         queues = queues[self._shares_of[queues] != shares]
@@ -196,7 +197,7 @@ def queue_context(tree: FairTree) -> QueueContext:
     return QueueContext(
         slots=tree.flows,
         rate_bps=tree.link.rate_bps,
-        mtu_bytes=min(tree.link.quantum_bytes, 1514),
+        mtu_bytes=tree.frame_bytes,
         initial_limit_bytes=tree.limit_bytes,
         min_limit_bytes=tree.min_limit_bytes,
         max_limit_bytes=tree.max_limit_bytes,
@@ -206,5 +207,5 @@ def queue_context(tree: FairTree) -> QueueContext:
 def leaf_shape(tree: FairTree, shares: int) -> ClassShape:
     """Return the class of a queue when the guaranteed part is divided among `shares`."""
     rate_bps = guaranteed_rate_bps(tree.link.rate_bps, shares)
-    burst = leaf_burst_bytes(tree.link.rate_bps, rate_bps, 1514)
+    burst = leaf_burst_bytes(tree.link.rate_bps, rate_bps, tree.frame_bytes)
     return replace(tree.leaf, rate_bps=rate_bps, burst_bytes=burst)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from linux_qdisc.active import ActiveReader
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
+from linux_qdisc.distribution import FlowHistograms, sojourn_estimate_s
 from linux_qdisc.guarantee import Guarantees
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
@@ -36,6 +37,7 @@ class Summary:
     backlog_largest_bytes: int
     limit_mean_bytes: float
     loop_s: float
+    flows: FlowHistograms
 
 
 class Controller:
@@ -64,6 +66,7 @@ class Controller:
         self._guarantees = GuaranteeWriter(netlink, ifindex)
         self.active_flows = 0
         self._loop_s = 0.0
+        self._histograms = FlowHistograms()
         self._start(tree, policy, flow_map)
 
     def _start(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
@@ -121,10 +124,17 @@ class Controller:
             self._unseen[active] = False
             counters = self._counters(active, is_new, before, dropped)
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
+            self._observe(counters, dt_s)
         self._retire(np.flatnonzero(fell_idle))
         self._guarantee(dt_s)
         self._loop_s = time.monotonic() - started
+        self._histograms.loop_s.add(np.array([self._loop_s]))
         return changed
+
+    def _observe(self, counters: FlowCounters, dt_s: float) -> None:
+        backlog = counters.backlog_bytes
+        waits_s = sojourn_estimate_s(backlog, counters.sent_bytes, dt_s, self._tree.link.rate_bps)
+        self._histograms.observe(backlog, self._limit[counters.slot], waits_s, counters.dropped_packets)
 
     def summary(self, device: str) -> Summary:
         """Return the figures of the latest poll."""
@@ -139,6 +149,7 @@ class Controller:
             backlog_largest_bytes=int(now.backlog_bytes.max()),
             limit_mean_bytes=float(self._limit[in_use].mean()) if in_use.any() else 0.0,
             loop_s=self._loop_s,
+            flows=self._histograms,
         )
 
     def _counters(

@@ -340,3 +340,36 @@ def test_two_namespaces_have_two_identities(inside: None) -> None:
     with closing(Namespace("other")) as other, other.entered():
         assert namespace.identity() != here
     assert namespace.identity() == here
+
+
+# The host file
+
+
+def test_every_key_of_the_host_file_is_heeded(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "v0.yaml"
+    path.write_text(
+        "rate: 20000000\ningress: 5mbit\nflows: 16\npolicy: fixed:80kb\ninterval: 50ms\noffloads: off\n"
+        "gro_off: [v1]\noverhead: 30\nmpu: 64\nlinklayer: atm\nisolate: source-host\n"
+        "metrics: ':9420'\nforce: true\n"
+    )
+    lab.tc("qdisc", "add", "dev", "v0", "root", "handle", "5:", "bfifo", "limit", "9000")
+    lab.qos("attach", "v0", "--config", str(path))
+    row = json.loads(lab.qos("status", "v0", "--json"))["interfaces"][0]
+    assert row["framing"] == {"overhead_bytes": 30, "mpu_bytes": 64, "linklayer": "atm"}
+    said = {
+        "rate_bps": 20_000_000,
+        "ingress_rate_bps": 5_000_000,
+        "flows": 16,
+        "policy": "fixed:80kb",
+        "interval_ns": 50_000_000,
+        "offloads": "off",
+        "gro_off": ["v1"],
+        "isolate": "source-host",
+        "metrics": ":9420",
+    }
+    assert {key: row[key] for key in said} == said
+    path.write_text(path.read_text().replace("20000000", "30mbit"))
+    lab.qos("attach", "v0", "--config", str(path))
+    eventually(lab, "ceil 30Mbit", "tc", "class", "show", "dev", "v0")
+    lab.qos("detach", "v0")
+    assert "bfifo 5: root" in lab.tc("qdisc", "show", "dev", "v0")

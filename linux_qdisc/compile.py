@@ -137,6 +137,7 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
         max_limit_bytes=ceiling if fixed is None else max(ceiling, fixed),
         catch_all_limit_bytes=start,
         classifier=ClassifierSpec(settings.isolate, header > 0),
+        frame_bytes=frame,
     )
 
 

@@ -13,7 +13,7 @@ Request = tuple[int, int, bytes, str]
 """Kind, flags and body of a message, and the command that it stands for."""
 
 TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
-TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FD, TCA_BPF_NAME = 4, 5, 6, 7
+TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_ID = 4, 5, 6, 7, 11
 HTB_VERSION = 3
 RATE_TO_QUANTUM = 10
 LINKLAYER_ETHERNET, LINKLAYER_ATM = 1, 2

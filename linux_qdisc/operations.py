@@ -13,6 +13,10 @@ from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.tree import CATCH_ALL_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
 from qos.units import format_rate
 
+INGRESS_PREFERENCE = 1
+MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
+"""Classic BPF that says yes to every packet."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddIfb:
@@ -123,37 +127,42 @@ class SetClassifier:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteRoot:
+    """Remove our root qdisc; the kernel puts its default in its place."""
+
+    device: str
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"tc qdisc del dev {self.device} root",)
+
+
+@dataclass(frozen=True, slots=True)
 class AddRedirect:
     """Send what comes in on a device through an ifb device."""
 
     device: str
     ifb: str
-    preference: int
-    has_ingress: bool
 
     def commands(self) -> tuple[str, ...]:
         """Spell it for a shell."""
-        add = () if self.has_ingress else (f"tc qdisc add dev {self.device} handle ffff: ingress",)
         return (
-            *add,
-            f"tc filter add dev {self.device} parent ffff: protocol all prio {self.preference} handle 1 "
+            f"tc qdisc add dev {self.device} handle ffff: ingress",
+            f"tc filter add dev {self.device} parent ffff: protocol all prio {INGRESS_PREFERENCE} handle 1 "
             f"bpf bytecode '1,6 0 0 4294967295' action mirred egress redirect dev {self.ifb}",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRedirect:
-    """Let incoming traffic go its own way again."""
+class DeleteIngress:
+    """Remove the ingress side of a device with its filters: ours, or somebody's that is remembered."""
 
     device: str
-    preference: int
-    keep_ingress: bool
+    kind: str = "ingress"
 
     def commands(self) -> tuple[str, ...]:
         """Spell it for a shell."""
-        if self.keep_ingress:
-            return (f"tc filter del dev {self.device} parent ffff: protocol all prio {self.preference}",)
-        return (f"tc qdisc del dev {self.device} ingress",)
+        return (f"tc qdisc del dev {self.device} {self.kind}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,8 @@ Operation = (
     | SetLeaf
     | SetClassifier
     | AddRedirect
-    | DeleteRedirect
+    | DeleteIngress
+    | DeleteRoot
     | SwitchOffload
 )
 

@@ -131,7 +131,7 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         _try("ifb", lambda: kernel.apply([AddIfb("p-ifb")]), "--ingress does not work"),
         _try(
             "ingress and mirred",
-            lambda: kernel.apply([AddRedirect("p0", "p-ifb", 1, has_ingress=False)]),
+            lambda: kernel.apply([AddRedirect("p0", "p-ifb")]),
             "--ingress does not work",
         ),
     ]

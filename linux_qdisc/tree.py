@@ -102,6 +102,8 @@ class FairTree:
         Limit of the catch-all queue.
     classifier
         How packets find their queue.
+    frame_bytes
+        The device's largest frame: its MTU and its own header.
     """
 
     device: str
@@ -113,6 +115,7 @@ class FairTree:
     max_limit_bytes: int
     catch_all_limit_bytes: int
     classifier: ClassifierSpec
+    frame_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

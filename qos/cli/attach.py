@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,16 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     ctx.default_map = {names.get(key, key): given for key, given in found.items()}
 
 
+def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the JSON Schema of the host file and end."""
+    del parameter
+    if value:
+        from linux_qdisc.hostfile import shipped_schema
+
+        print(shipped_schema(), end="")
+        ctx.exit()
+
+
 @verb(short_help="Put a fair queue on an interface and control each flow's limit.")
 @click.argument("device", metavar="DEV")
 @click.option(
@@ -55,6 +66,14 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     expose_value=False,
     callback=_take_config,
     help="Read flags from a host file; flags on the line win.",
+)
+@click.option(
+    "--config-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of the host file and exit.",
 )
 @click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
@@ -78,9 +97,10 @@ def command(
 ) -> None:
     """Put a fair queue on DEV, or change the one that is there without losing a packet."""
     from linux_qdisc import state
+    from linux_qdisc.control import ask
     from linux_qdisc.device import device_facts
     from linux_qdisc.operations import as_commands
-    from linux_qdisc.session import ask, plan_attach, require_net_admin
+    from linux_qdisc.plan import plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
 
     wishes["policy"] = with_preference(
@@ -91,7 +111,7 @@ def command(
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
-    operations, _before = plan_attach(wanted, force=force)
+    operations = plan_attach(wanted, force=force).operations
     if wanted.offloads == "keep" and "QOS_READY_FD" not in os.environ:
         _say_what_offloads_cost(wanted)
     if dry_run:
@@ -99,14 +119,15 @@ def command(
         if settings.as_json:
             print_json({"schema": 1, "commands": commands})
         else:
-            print("\n".join(commands))
+            for line in commands:
+                print(line)
         return
     require_net_admin()
     key = state.Key.of(device_facts(wanted.device).ifindex)
     if state.is_locked(key):
         if foreground:
             raise BusyError(f"{wanted.device} is controlled already; 'qos detach {wanted.device}' ends that")
-        answer = ask(key, {"do": "reload", "settings": wanted.to_json()})
+        answer = ask(key, {"do": "reload", "settings": wanted.to_json(), "force": force})
         if answer is None:
             raise BusyError(f"the controller of {wanted.device} does not answer")
         _raise_answer(answer)
@@ -133,7 +154,7 @@ def _say_what_offloads_cost(wanted: QueueSettings) -> None:
 
 def _control(wanted: QueueSettings, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
-    from linux_qdisc.session import Session, detach
+    from linux_qdisc.session import Session
 
     channel = os.environ.pop("QOS_READY_FD", None)
 
@@ -142,29 +163,34 @@ def _control(wanted: QueueSettings, force: bool) -> None:
             os.write(int(channel), json.dumps(answer).encode())
             os.close(int(channel))
 
-    stop_metrics = None
     try:
         session = Session(wanted, force=force)
-        if wanted.metrics is not None:
-            from linux_qdisc.metrics import serve
-
-            try:
-                stop_metrics = serve(wanted.metrics, session.summaries)
-            except QosError:
-                session.close()
-                detach(wanted.device)
-                raise
     except QosError as error:
         if channel is None:
             raise
         tell({"ok": False, "error": str(error), "exit_code": error.exit_code})
         return
+
+    def ready() -> None:
+        tell({"ok": True})
+        _notify_systemd("READY=1")
+
     try:
-        session.run(lambda: tell({"ok": True}))
+        session.run(ready)
     finally:
-        if stop_metrics is not None:
-            stop_metrics()
         session.close()
+
+
+def _notify_systemd(message: str) -> None:
+    """Tell the service manager, if one started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        try:
+            channel.sendto(message.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+        except OSError as error:
+            log.warning("systemd could not be told: %s", error)
 
 
 def _start_in_background() -> None:

@@ -8,10 +8,13 @@ import fcntl
 import logging
 import socket
 import struct
+from typing import TYPE_CHECKING
 
 from linux_qdisc.operations import SwitchOffload
-from linux_qdisc.settings import QueueSettings
 from qos.errors import KernelError, PrivilegeError, QosError
+
+if TYPE_CHECKING:  # settings bring numpy in, whose threads keep `qos demo` from a user namespace
+    from linux_qdisc.settings import QueueSettings
 
 log = logging.getLogger(__name__)
 

@@ -84,12 +84,12 @@ def test_a_foreign_root_comes_back_exactly(namespaces: Namespace, name: str) -> 
             assert done.returncode == 0, done.stderr
         before = shown()
         settings = QueueSettings("v0", 10_000_000, flows=16)
-        operations, remembered = plan_attach(settings, force=True)
+        plan = plan_attach(settings, force=True)
         kernel = Kernel(netlink)
-        kernel.apply(operations)
+        kernel.apply(plan.operations)
         assert "htb 71:" in tc("qdisc", "show", "dev", "v0").stdout
         # Through the document that is kept on disk, as `qos detach` reads it.
-        document = DeviceSnapshot.from_json(remembered.to_json())
+        document = DeviceSnapshot.from_json(plan.before.to_json())
         failed = restore(netlink, device_facts("v0").ifindex, document)
         assert failed == []
         assert shown() == before

@@ -91,7 +91,7 @@ def test_watch_names_the_flows_of_both_directions_and_status_counts_them(lab: La
     assert row["ingress"]["standing"]
     assert row["sent_bytes"] > 0
     assert row["ingress"]["sent_bytes"] > 0
-    assert lab.qos("status", "v0").count("sawtooth") == 2
+    assert lab.qos("status", "v0").count(" lfq ") == 2
 
 
 def test_hosts_are_named_where_they_are_isolated(lab: Lab) -> None:

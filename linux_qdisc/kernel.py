@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from linux_qdisc import encode, offloads, wire
+from linux_qdisc import encode, ethtool, wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
@@ -123,7 +123,7 @@ class Kernel:
         elif isinstance(operation, DeleteRoot):
             self.delete_root(operation.device)
         elif isinstance(operation, SwitchOffload):
-            offloads.switch(operation.device, operation.feature, operation.on)
+            ethtool.switch(operation.device, operation.feature, operation.on)
         else:
             raise TypeError(f"no way to carry out {operation!r}")
 

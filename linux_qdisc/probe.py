@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from linux_qdisc import offloads, wire
+from linux_qdisc import ethtool, wire
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.compile import super_packet_bytes
@@ -203,7 +203,7 @@ def _host() -> list[Check]:
 
 def _device_checks(name: str) -> list[Check]:
     device = device_facts(name)
-    switched = offloads.read(name)
+    switched = ethtool.read(name)
     on = ", ".join(feature for feature, is_on in switched.items() if is_on) or "none"
     size = super_packet_bytes(device)
     wait_ms = size * _EXAMPLE_FLOWS * 8 / _EXAMPLE_RATE_BPS * 1e3

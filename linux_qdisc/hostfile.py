@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from qos.errors import InputError
 
@@ -32,7 +41,11 @@ class HostFile(BaseModel):
     flows: StrictInt | None = Field(None, ge=2, le=32_768)
     """Number of queues, a power of two."""
     policy: StrictStr | None = None
-    """Limit policy, such as sawtooth or fixed:30kb."""
+    """Limit policy, such as lfq, sawtooth or fixed:30kb."""
+    prefer: Literal["latency", "balanced", "throughput"] | None = None
+    """What lfq prefers."""
+    alpha: StrictInt | StrictFloat | None = None
+    """Price of delay for lfq, 1/s, in place of prefer."""
     interval: StrictStr | None = None
     """Time between two polls, 1ms to 10s."""
     offloads: Literal["keep", "off"] | bool | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from linux_qdisc.settings import QueueSettings
 
 from qos.cli.common import DURATION, RATE, CommandSettings, print_json, verb
+from qos.cli.preference import PREFERENCE, with_preference
 from qos.errors import BusyError, InputError, QosError
 from qos.units import format_rate
 
@@ -77,7 +78,9 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
-@click.option("--policy", default="sawtooth", show_default=True, help="sawtooth or fixed:SIZE.")
+@click.option("--policy", default="lfq", show_default=True, help="lfq, sawtooth or fixed:SIZE.")
+@click.option("--prefer", type=PREFERENCE, help="What lfq prefers.  [default: balanced]")
+@click.option("--alpha", type=float, help="Price of delay for lfq, 1/s, in place of --prefer.")
 @click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
 @click.option("--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV.")
 @click.option("--gro-off", multiple=True, metavar="IF", help="Switch GRO of this interface off.")
@@ -101,6 +104,11 @@ def command(
     from linux_qdisc.plan import plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
 
+    wishes["policy"] = with_preference(
+        wishes["policy"],  # type: ignore[arg-type]
+        wishes.pop("prefer"),  # type: ignore[arg-type]
+        wishes.pop("alpha"),  # type: ignore[arg-type]
+    )
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qos.crosslayer.amc_arq import mean_transmissions
 from qos.crosslayer.guards import check_count, check_not_negative, check_positive, check_probability
+from qos.crosslayer.multihop.pareto import undominated
 from qos.errors import InfeasibleError, ValueRefusedError
 
 Floats = NDArray[np.float64]
@@ -146,40 +147,31 @@ def _table(points: Sequence[WorkingPoint]) -> _Hop:
     loss = np.array([-math.log1p(-point.loss) for point in points])
     delay = np.array([point.delay_s for point in points])
     cost = np.array([point.channel_time_s for point in points])
-    kept = _undominated(loss, delay, cost)
+    kept = undominated(loss, delay, cost)
     return _Hop(loss[kept], delay[kept], cost[kept], kept)
-
-
-def _undominated(loss: Floats, delay: Floats, cost: Floats) -> Whole:
-    """Find the points that no other equals or beats in all three (the first of equals stays)."""
-    order = np.lexsort((delay, loss, cost))
-    kept: list[int] = []
-    best_loss, best_delay = np.empty(len(order)), np.empty(len(order))
-    for index in order:
-        count = len(kept)
-        beaten = (best_loss[:count] <= loss[index]) & (best_delay[:count] <= delay[index])
-        if not beaten.any():
-            best_loss[count], best_delay[count] = loss[index], delay[index]
-            kept.append(int(index))
-    return np.array(kept, dtype=np.int64)
 
 
 def _prices(tables: Sequence[_Hop], log_loss: float, delay_s: float) -> tuple[float, float]:
     """Prices of log-loss and delay that make the Lagrangian bound high, by coordinate search."""
+    loss = np.concatenate([table.loss for table in tables])
+    delay = np.concatenate([table.delay for table in tables])
+    cost = np.concatenate([table.cost for table in tables])
+    starts = np.cumsum([0] + [len(table.cost) for table in tables[:-1]])
     scale = sum(float(table.cost.min()) for table in tables)
 
-    def bound(loss_price: float, delay_price: float) -> float:
-        least = sum(float((t.cost + loss_price * t.loss + delay_price * t.delay).min()) for t in tables)
-        return least - loss_price * log_loss - delay_price * delay_s
+    def best(loss_prices: Floats, delay_prices: Floats) -> int:
+        priced = cost + loss_prices[:, None] * loss + delay_prices[:, None] * delay
+        least = np.minimum.reduceat(priced, starts, axis=1).sum(axis=1)
+        return int(np.argmax(least - loss_prices * log_loss - delay_prices * delay_s))
 
-    loss_price = delay_price = 0.0
-    exponents = np.concatenate([[-np.inf], np.linspace(-3, 3, 13)])
-    for _ in range(2):
-        trial = [scale / log_loss * 10.0**e for e in exponents]
-        loss_price = max(trial, key=lambda price: bound(price, delay_price))
-        trial = [scale / delay_s * 10.0**e for e in exponents]
-        delay_price = max(trial, key=lambda price: bound(loss_price, price))
-    return loss_price, delay_price
+    trial = np.concatenate([[0.0], 10 ** np.linspace(-3, 3, 25)])
+    loss_price, delay_price = np.zeros(1), np.zeros(1)
+    for _ in range(3):
+        pick = best(scale / log_loss * trial, delay_price)
+        loss_price = scale / log_loss * trial[pick : pick + 1]
+        pick = best(loss_price + 0 * trial, scale / delay_s * trial)
+        delay_price = scale / delay_s * trial[pick : pick + 1]
+    return float(loss_price[0]), float(delay_price[0])
 
 
 def _search(
@@ -208,7 +200,7 @@ def _search(
         completion = completion + rest_priced[hop + 1]
         fits &= completion <= best * (1 + 1e-9)
         kept = np.flatnonzero(fits)
-        kept = kept[_undominated(loss[kept], delay[kept], cost[kept])]
+        kept = kept[undominated(loss[kept], delay[kept], cost[kept])]
         if len(kept) > width:
             kept = kept[np.argsort(completion[kept], kind="stable")[:width]]
         loss, delay, cost = loss[kept], delay[kept], cost[kept]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qos.crosslayer.multihop.budget import WorkingPoint, split_budget, working_points
+from qos.crosslayer.multihop.pareto import undominated
 from qos.crosslayer.multihop.retry_split import path_loss_probability, split_retries, split_uniformly
 from qos.errors import InfeasibleError, ValueRefusedError
 
@@ -44,6 +45,18 @@ def test_a_split_gives_all_and_one_more_never_hurts(rates: list[float], total: i
     assert sum(split) == total
     more = split_retries(rates, total + 1)
     assert path_loss_probability(rates, more) <= path_loss_probability(rates, split) + 1e-15
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 5)] * 3), max_size=40))
+def test_the_points_kept_are_those_that_no_other_beats(points: list[tuple[int, int, int]]) -> None:
+    def beats(one: int, other: int) -> bool:
+        pairs = list(zip(points[one], points[other], strict=True))
+        return all(a <= b for a, b in pairs) and (one < other or any(a < b for a, b in pairs))
+
+    figures = np.array(points, dtype=float).reshape(-1, 3)
+    every = range(len(points))
+    expected = {this for this in every if not any(beats(that, this) for that in every if that != this)}
+    assert set(undominated(figures[:, 0], figures[:, 1], figures[:, 2]).tolist()) == expected
 
 
 def random_hops(rng: np.random.Generator, hops: int) -> list[tuple[WorkingPoint, ...]]:

@@ -136,7 +136,7 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
         min_limit_bytes=floor,
         max_limit_bytes=ceiling if fixed is None else max(ceiling, fixed),
         catch_all_limit_bytes=start,
-        classifier=ClassifierSpec(settings.isolate, header > 0),
+        classifier=ClassifierSpec(settings.isolate, header > 0, settings.classifier),
         frame_bytes=frame,
     )
 

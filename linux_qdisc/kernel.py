@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from linux_qdisc import encode, offloads, wire
+from linux_qdisc import encode, ethtool, wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
@@ -41,6 +41,9 @@ TCA_BPF_ACT = 1
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
 TC_ACT_STOLEN, TCA_EGRESS_REDIR = 4, 1
 DRAIN_TIMEOUT_S = 3.0
+FORMS = ("ebpf", "cbpf", "flow")
+"""Forms of the classifier, best first."""
+_NO_CLASSIFIER = "this kernel has no classifier that can be used; load the module cls_bpf (or cls_flow)"
 DRAIN_POLL_S = 0.02
 
 
@@ -120,7 +123,7 @@ class Kernel:
         elif isinstance(operation, DeleteRoot):
             self.delete_root(operation.device)
         elif isinstance(operation, SwitchOffload):
-            offloads.switch(operation.device, operation.feature, operation.on)
+            ethtool.switch(operation.device, operation.feature, operation.on)
         else:
             raise TypeError(f"no way to carry out {operation!r}")
 
@@ -130,28 +133,56 @@ class Kernel:
         return self._indexes[device]
 
     def set_classifier(self, operation: SetClassifier) -> None:
-        """Install a classifier: eBPF with a map of flows where this process may, else classic BPF."""
-        header = LinkHeader.ETHERNET if operation.spec.has_ethernet_header else LinkHeader.NONE
-        flow_map: FlowMap | None
-        try:
-            flow_map = FlowMap.create(operation.flows, ROOT_MAJOR, Isolation(operation.spec.isolate), header)
-        except (PrivilegeError, MissingPieceError, KernelError):
-            flow_map = None
-        program_fd = flow_map.prog_fd if flow_map else None
-        kind, flags, body, what = encode.set_classifier(
-            operation, self._ifindex(operation.device), program_fd
-        )
-        try:
-            self.netlink.request(kind, flags, body, what)
-        except KernelError:
-            if flow_map:
-                flow_map.close()
-            raise
+        """Install a classifier: the form that is asked for, or the first of all that works here.
+
+        Raises
+        ------
+        MissingPieceError
+            If this kernel has no such classifier, or no classifier at all.
+        PrivilegeError
+            If the form that is asked for needs more than this process may.
+        """
+        forms = FORMS if operation.spec.form == "auto" else (operation.spec.form,)
+        for form in forms:
+            try:
+                flow_map = self._install(operation, form)
+                break
+            except (PrivilegeError, MissingPieceError, KernelError) as error:
+                missing = isinstance(error, KernelError) and error.errno_code == errno.ENOENT
+                if form == forms[-1]:
+                    if missing:
+                        raise MissingPieceError(_NO_CLASSIFIER) from None
+                    raise
+                if form == "cbpf" and not missing:
+                    raise
+        if not operation.create:
+            ifindex = self._ifindex(operation.device)
+            for preference, ethertype in encode.other_classifiers(form):
+                request = encode.delete_classifier(operation.device, ifindex, preference, ethertype)
+                self._forgiving(*request, errno.ENOENT)
         previous = self.flow_maps.pop(operation.device, None)
         if previous is not None:
             previous.close()
         if flow_map is not None:
             self.flow_maps[operation.device] = flow_map
+
+    def _install(self, operation: SetClassifier, form: str) -> FlowMap | None:
+        """Install one form of a classifier; return its map, if it has one."""
+        ifindex, spec = self._ifindex(operation.device), operation.spec
+        if form == "flow":
+            self.netlink.batch(encode.set_flow_classifier(operation, ifindex))
+            return None
+        if form == "cbpf":
+            self.netlink.request(*encode.set_classifier(operation, ifindex, None))
+            return None
+        header = LinkHeader.ETHERNET if spec.has_ethernet_header else LinkHeader.NONE
+        flow_map = FlowMap.create(operation.flows, ROOT_MAJOR, Isolation(spec.isolate), header)
+        try:
+            self.netlink.request(*encode.set_classifier(operation, ifindex, flow_map.prog_fd))
+        except BaseException:
+            flow_map.close()
+            raise
+        return flow_map
 
     def _delete_class(self, operation: DeleteClass) -> None:
         """Remove a class once its queue is empty, or when it has not become so in time."""

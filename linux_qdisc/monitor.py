@@ -163,7 +163,11 @@ class InterfaceMonitor:
         self._netlink = NetlinkSocket()
         self._settings: QueueSettings | None = None
         self._trees: list[TreeMonitor] = []
-        self._follow()
+        try:
+            self._follow()
+        except BaseException:
+            self._netlink.close()
+            raise
 
     def close(self) -> None:
         """Let go of the socket."""

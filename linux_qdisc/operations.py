@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 from linux_qdisc.bpf.classic import classic_program, to_tc_bytecode
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
-from linux_qdisc.tree import CATCH_ALL_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
+from linux_qdisc.tree import CATCH_ALL_MINOR, FIRST_FLOW_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
 from qos.units import format_rate
 
 INGRESS_PREFERENCE = 1
+FLOW_KEYS = {
+    "flow": ("src", "dst", "proto", "proto-src", "proto-dst"),
+    "source-host": ("src",),
+    "destination-host": ("dst",),
+}
+"""Kind of isolation -> what cls_flow hashes."""
+FLOW_PREFERENCES = {"ip": 2, "ipv6": 3}
+"""Ethertype -> preference of its cls_flow filter; what is neither goes to the catch-all."""
 MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
 """Classic BPF that says yes to every packet."""
 
@@ -119,7 +127,15 @@ class SetClassifier:
     create: bool
 
     def commands(self) -> tuple[str, ...]:
-        """Spell it for a shell, in its classic BPF form."""
+        """Spell it for a shell, BPF in its classic form."""
+        if self.spec.form == "flow":
+            keys = ",".join(FLOW_KEYS[self.spec.isolate])
+            return tuple(
+                f"tc filter {'add' if self.create else 'replace'} dev {self.device} parent {ROOT_MAJOR:x}: "
+                f"protocol {protocol} prio {preference} handle 1 flow hash keys {keys} "
+                f"divisor {self.flows} baseclass {ROOT_MAJOR:x}:{FIRST_FLOW_MINOR:x}"
+                for protocol, preference in FLOW_PREFERENCES.items()
+            )
         return (
             f"tc filter {'add' if self.create else 'change'} dev {self.device} parent {ROOT_MAJOR:x}: "
             f"protocol all prio 1 handle 1 bpf bytecode '{to_tc_bytecode(classic_form(self))}'",

@@ -74,10 +74,13 @@ class ClassifierSpec:
         ``flow``, ``source-host`` or ``destination-host``.
     has_ethernet_header
         False where a packet starts with its IP header (tun, ppp, wireguard, ipip).
+    form
+        ``ebpf``, ``cbpf``, ``flow``, or ``auto`` for the first of them that works here.
     """
 
     isolate: str
     has_ethernet_header: bool
+    form: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

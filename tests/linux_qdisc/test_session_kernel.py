@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from test_attach_kernel import Lab, pytestmark, send_flows, used_classes  # noqa: F401
 
-from linux_qdisc import namespace, offloads, state
+from linux_qdisc import ethtool, namespace, state
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.lab.namespaces import Namespace, join
 from linux_qdisc.operations import Operation
@@ -200,7 +200,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with closing(Namespace("near")) as near, closing(Namespace("far")) as far:
         join(near, "v0", far, "v1")
         with near.entered():
-            offloads.switch("v0", "gso", on=True)
+            ethtool.switch("v0", "gso", on=True)
             yield
 
 
@@ -213,7 +213,7 @@ def standing() -> tuple[object, ...]:
     ]
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     names = re.findall(r"^\d+: (\w+)", links, re.MULTILINE)
-    return sorted(re.sub(r" id \d+", "", "".join(text)).splitlines()), names, offloads.read("v0"), held
+    return sorted(re.sub(r" id \d+", "", "".join(text)).splitlines()), names, ethtool.read("v0"), held
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[Operation]:

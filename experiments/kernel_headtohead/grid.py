@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from linux_qdisc.settings import QueueSettings
 from schedulers.packet.limits import policy_names
 
 RATES_MBIT = (10, 50, 200)
@@ -126,8 +125,7 @@ def our_queues() -> tuple[str, ...]:
     known = {name.partition(":")[0] for name in policy_names()}
     ours = ["sawtooth"]
     if "lfq" in known:
-        has = "prefer" in {field.name for field in fields(QueueSettings)}
-        ours += [f"lfq/{preference}" for preference in PREFERENCES] if has else ["lfq"]
+        ours += [f"lfq:{preference}" for preference in PREFERENCES]
     return tuple(ours)
 
 

@@ -119,9 +119,7 @@ def _their_lines(name: str, rate_bps: int) -> list[str]:
 def _control(name: str, rate_bps: int, tell: Tell) -> None:
     from linux_qdisc.session import Session
 
-    policy, _, preference = name.partition("/")
-    more = {"prefer": preference} if preference else {}
-    session = Session(QueueSettings("r1", rate_bps, policy=policy, offloads="off", **more), force=True)
+    session = Session(QueueSettings("r1", rate_bps, policy=name, offloads="off"), force=True)
     try:
         session.run(lambda: tell("ready"))
     finally:

@@ -126,10 +126,9 @@ def remember(memory: Float64, link: Float64, poll: Poll, dt_s: float) -> None:
     dt_s
         Time since the previous poll.
     """
-    old = 1.0 - poll.is_new
-    for row in range(MEMORY):
-        memory[row] *= old
-    memory[LOWEST] += poll.is_new
+    if poll.is_new.any():
+        memory *= 1.0 - poll.is_new
+        memory[LOWEST] += poll.is_new
     limit = poll.limit_bytes
     occupancy = np.minimum(poll.backlog_bytes / limit, 2.0)
     busy = (poll.backlog_bytes > 0.0) & (memory[PREVIOUS_BACKLOG] > 0.0)

@@ -29,8 +29,8 @@ from linux_qdisc.device import device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.lab.namespaces import Namespace, add_address, join
+from linux_qdisc.plan import require_net_admin
 from linux_qdisc.rtnetlink import NetlinkSocket
-from linux_qdisc.session import require_net_admin
 from linux_qdisc.settings import QueueSettings
 from linux_qdisc.snapshot import remove_root
 from linux_qdisc.stats import ClassReader

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -79,12 +80,17 @@ def points(quick: bool, repetitions: int, seed: int) -> list[Point]:
     return found
 
 
+@cache
+def compiler_of(topology: str) -> Compiler:
+    """Make the compiler of a network, once in a process: what it remembers changes no result."""
+    options = CompileOptions(search=SearchOptions(variant="paper"), balance="paper")
+    return Compiler(load_topology(topology), options)
+
+
 def run(point: Point) -> list[dict[str, object]]:
     """Make one workload and let every scheduler admit what it can."""
-    options = CompileOptions(search=SearchOptions(variant="paper"), balance="paper")
-    compiler = Compiler(load_topology(point.topology), options)
     try:
-        task_set = fixed_load(compiler, point.fidelity, point.load, point.seed).task_set
+        task_set = fixed_load(compiler_of(point.topology), point.fidelity, point.load, point.seed).task_set
     except InfeasibleError:
         return []  # no pair of end nodes reaches the fidelity: the point is left out of the pictures
     rows: list[dict[str, object]] = []
@@ -177,7 +183,10 @@ def pictures(rows: list[dict[str, object]], out: Path) -> None:
 def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) -> None:
     """Regenerate the paper's load study."""
     grid = points(quick, repetitions or (3 if quick else 10), seed)
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(run)(point) for point in grid)
+    # By its module's name and not that of __main__, so that other processes can keep their compilers.
+    from experiments.entanglement_load import run as worker
+
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(worker)(point) for point in grid)
     console = Console(stderr=True)
     tracked = track(results, total=len(grid), console=console, disable=not console.is_terminal)
     rows = [row for found in tracked for row in found]

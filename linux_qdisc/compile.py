@@ -14,7 +14,7 @@ from linux_qdisc.tree import (
     WireSize,
 )
 from qos.errors import ValueRefusedError
-from schedulers.packet.limits.registry import fixed_limit_bytes
+from schedulers.packet.limits.registry import first_limit_bytes, fixed_limit_bytes
 
 ETHERNET_HEADER_BYTES = 14
 ARPHRD_ETHER = 1
@@ -124,6 +124,7 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
     ceiling = int(min(MAX_LIMIT_BYTES, max(rate_bps * MAX_LIMIT_DELAY_S / 8, 100 * frame, floor)))
     start = int(min(ceiling, max(rate_bps * INITIAL_DELAY_S / 8, MIN_INITIAL_FRAMES * frame, floor)))
     fixed = fixed_limit_bytes(settings.policy)
+    first = first_limit_bytes(settings.policy, shaped_bps, frame)
     return FairTree(
         device=name,
         flows=settings.flows,
@@ -131,11 +132,12 @@ def _fair_tree(settings: QueueSettings, device: DeviceFacts, name: str, rate_bps
         leaf=ClassShape(
             entry_bps, shaped_bps, leaf_burst_bytes(shaped_bps, entry_bps, frame), bucket, quantum, wire
         ),
-        limit_bytes=start if fixed is None else max(fixed, floor),
+        limit_bytes=start if first is None else max(first, floor),
         min_limit_bytes=floor,
         max_limit_bytes=ceiling if fixed is None else max(ceiling, fixed),
         catch_all_limit_bytes=start,
-        classifier=ClassifierSpec(settings.isolate, header > 0),
+        classifier=ClassifierSpec(settings.isolate, header > 0, settings.classifier),
+        frame_bytes=frame,
     )
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from linux_qdisc.active import ActiveReader
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
-from linux_qdisc.guarantee import Shares
+from linux_qdisc.distribution import FlowHistograms, sojourn_estimate_s
+from linux_qdisc.guarantee import Guarantees
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
 from linux_qdisc.tree import ENTRY_SHARES, ClassShape, FairTree
@@ -35,6 +37,7 @@ class Summary:
     backlog_largest_bytes: int
     limit_mean_bytes: float
     loop_s: float
+    flows: FlowHistograms
 
 
 class Controller:
@@ -61,9 +64,9 @@ class Controller:
         self._ifindex = ifindex
         self._limits = LimitWriter(netlink, ifindex)
         self._guarantees = GuaranteeWriter(netlink, ifindex)
-        self._shares = Shares()
         self.active_flows = 0
         self._loop_s = 0.0
+        self._histograms = FlowHistograms()
         self._start(tree, policy, flow_map)
 
     def _start(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
@@ -71,7 +74,11 @@ class Controller:
         self._flow_map = flow_map
         self._policy: LimitPolicy = make_policy(policy, queue_context(tree))
         self._policy_name = policy
-        self._reader = ClassReader(self._netlink, self._ifindex, tree.flows)
+        self._sharing = Guarantees(tree.flows, tree.link.rate_bps, tree.frame_bytes)
+        reader = ClassReader(self._netlink, self._ifindex, tree.flows)
+        self._reader: ClassReader | ActiveReader = reader
+        if flow_map is not None:
+            self._reader = ActiveReader(reader, self._netlink, self._ifindex, flow_map)
         self._last = self._reader.read()
         self._limit = read_limits(self._netlink, self._ifindex, tree.flows)
         # What an earlier loop left behind: limits, guarantees and flows in the map that nobody else
@@ -82,8 +89,8 @@ class Controller:
         self._shares_of = np.where(used, 0, ENTRY_SHARES)
 
     def reload(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
-        """Go on with a tree that was changed in place."""
-        if tree.flows != self._tree.flows or policy != self._policy_name or tree != self._tree:
+        """Go on with a tree that was changed in place; one that was not goes on undisturbed."""
+        if (tree, policy) != (self._tree, self._policy_name) or flow_map is not self._flow_map:
             self._start(tree, policy, flow_map)
 
     def tick(self, dt_s: float) -> int:
@@ -117,10 +124,17 @@ class Controller:
             self._unseen[active] = False
             counters = self._counters(active, is_new, before, dropped)
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
+            self._observe(counters, dt_s)
         self._retire(np.flatnonzero(fell_idle))
         self._guarantee(dt_s)
         self._loop_s = time.monotonic() - started
+        self._histograms.loop_s.add(np.array([self._loop_s]))
         return changed
+
+    def _observe(self, counters: FlowCounters, dt_s: float) -> None:
+        backlog = counters.backlog_bytes
+        waits_s = sojourn_estimate_s(backlog, counters.sent_bytes, dt_s, self._tree.link.rate_bps)
+        self._histograms.observe(backlog, self._limit[counters.slot], waits_s, counters.dropped_packets)
 
     def summary(self, device: str) -> Summary:
         """Return the figures of the latest poll."""
@@ -135,6 +149,7 @@ class Controller:
             backlog_largest_bytes=int(now.backlog_bytes.max()),
             limit_mean_bytes=float(self._limit[in_use].mean()) if in_use.any() else 0.0,
             loop_s=self._loop_s,
+            flows=self._histograms,
         )
 
     def _counters(
@@ -176,9 +191,10 @@ class Controller:
             self._flow_map.release(queues)
 
     def _guarantee(self, dt_s: float) -> None:
-        in_use = np.flatnonzero((self._quiet_s < IDLE_S) & ~self._unseen)
-        if len(in_use):
-            self._set_shares(in_use, self._shares.update(len(in_use), dt_s))
+        in_use = (self._quiet_s < IDLE_S) & ~self._unseen
+        if in_use.any():
+            for queues, shares in self._sharing.update(in_use, self._last.backlog_bytes, dt_s):
+                self._set_shares(queues, shares)
 
     def _set_shares(self, queues: NDArray[np.int64], shares: int) -> None:
         queues = queues[self._shares_of[queues] != shares]
@@ -192,7 +208,7 @@ def queue_context(tree: FairTree) -> QueueContext:
     return QueueContext(
         slots=tree.flows,
         rate_bps=tree.link.rate_bps,
-        mtu_bytes=min(tree.link.quantum_bytes, 1514),
+        mtu_bytes=tree.frame_bytes,
         initial_limit_bytes=tree.limit_bytes,
         min_limit_bytes=tree.min_limit_bytes,
         max_limit_bytes=tree.max_limit_bytes,
@@ -202,5 +218,5 @@ def queue_context(tree: FairTree) -> QueueContext:
 def leaf_shape(tree: FairTree, shares: int) -> ClassShape:
     """Return the class of a queue when the guaranteed part is divided among `shares`."""
     rate_bps = guaranteed_rate_bps(tree.link.rate_bps, shares)
-    burst = leaf_burst_bytes(tree.link.rate_bps, rate_bps, 1514)
+    burst = leaf_burst_bytes(tree.link.rate_bps, rate_bps, tree.frame_bytes)
     return replace(tree.leaf, rate_bps=rate_bps, burst_bytes=burst)

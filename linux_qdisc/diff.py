@@ -12,8 +12,8 @@ from linux_qdisc.operations import (
     AddIfb,
     AddRedirect,
     DeleteClass,
+    DeleteIngress,
     DeleteLink,
-    DeleteRedirect,
     Operation,
     ReplaceRoot,
     SetClass,
@@ -30,8 +30,6 @@ from linux_qdisc.tree import (
     leaf_handle,
 )
 
-INGRESS_PREFERENCE = 1
-
 
 def difference(standing: QdiscTree | None, wanted: QdiscTree) -> list[Operation]:
     """List the operations that turn `standing` (None: nothing of ours) into `wanted`.
@@ -46,13 +44,9 @@ def difference(standing: QdiscTree | None, wanted: QdiscTree) -> list[Operation]
             operations.append(AddIfb(wanted.ingress.device))
         operations += _tree_changes(old_ingress, wanted.ingress)
         if old_ingress is None:
-            operations.append(
-                AddRedirect(
-                    wanted.egress.device, wanted.ingress.device, INGRESS_PREFERENCE, has_ingress=False
-                )
-            )
+            operations.append(AddRedirect(wanted.egress.device, wanted.ingress.device))
     elif old_ingress is not None:
-        operations.append(DeleteRedirect(wanted.egress.device, INGRESS_PREFERENCE, keep_ingress=False))
+        operations.append(DeleteIngress(wanted.egress.device))
         operations.append(DeleteLink(old_ingress.device))
     return operations
 

@@ -6,14 +6,24 @@ import struct
 
 from linux_qdisc import wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
-from linux_qdisc.operations import DeleteClass, ReplaceRoot, SetClass, SetClassifier, SetLeaf, classic_form
-from linux_qdisc.tree import CATCH_ALL_MINOR, LINK_MINOR, ROOT_MAJOR, ClassShape, classid
+from linux_qdisc.bpf.keys import ETH_P_IP, ETH_P_IPV6
+from linux_qdisc.operations import (
+    FLOW_KEYS,
+    FLOW_PREFERENCES,
+    DeleteClass,
+    ReplaceRoot,
+    SetClass,
+    SetClassifier,
+    SetLeaf,
+    classic_form,
+)
+from linux_qdisc.tree import CATCH_ALL_MINOR, FIRST_FLOW_MINOR, LINK_MINOR, ROOT_MAJOR, ClassShape, classid
 
 Request = tuple[int, int, bytes, str]
 """Kind, flags and body of a message, and the command that it stands for."""
 
 TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
-TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FD, TCA_BPF_NAME = 4, 5, 6, 7
+TCA_BPF_OPS_LEN, TCA_BPF_OPS, TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_ID = 4, 5, 6, 7, 11
 HTB_VERSION = 3
 RATE_TO_QUANTUM = 10
 LINKLAYER_ETHERNET, LINKLAYER_ATM = 1, 2
@@ -22,6 +32,10 @@ TICK_NS = 64
 CLASSIFIER_PREFERENCE = 1
 CLASSIFIER_HANDLE = 1
 CLASSIFIER_NAME = "qos_flows"
+TCA_FLOW_KEYS, TCA_FLOW_MODE, TCA_FLOW_BASECLASS, TCA_FLOW_DIVISOR = 1, 2, 3, 8
+FLOW_MODE_HASH = 1
+_FLOW_KEY_BITS = {"src": 0, "dst": 1, "proto": 2, "proto-src": 3, "proto-dst": 4}
+_ETHERTYPES = {"ip": ETH_P_IP, "ipv6": ETH_P_IPV6}
 _U32_MAX = 2**32 - 1
 
 RATESPEC = struct.Struct("=BBHhHI")
@@ -113,3 +127,36 @@ def set_classifier(operation: SetClassifier, ifindex: int, program_fd: int | Non
     body += kind("bpf") + wire.nested(wire.TCA_OPTIONS, *parts)
     flags = _CREATE if operation.create else wire.NLM_F_CREATE | wire.NLM_F_REPLACE
     return wire.RTM_NEWTFILTER, flags, body, f"tc filter add dev {operation.device} bpf"
+
+
+def set_flow_classifier(operation: SetClassifier, ifindex: int) -> list[Request]:
+    """Encode cls_flow filters, one for each version of IP."""
+    keys = sum(1 << _FLOW_KEY_BITS[key] for key in FLOW_KEYS[operation.spec.isolate])
+    options = wire.nested(
+        wire.TCA_OPTIONS,
+        wire.attr(TCA_FLOW_KEYS, wire.u32(keys)),
+        wire.attr(TCA_FLOW_MODE, wire.u32(FLOW_MODE_HASH)),
+        wire.attr(TCA_FLOW_BASECLASS, wire.u32(classid(FIRST_FLOW_MINOR))),
+        wire.attr(TCA_FLOW_DIVISOR, wire.u32(operation.flows)),
+    )
+    flags = _CREATE if operation.create else wire.NLM_F_CREATE | wire.NLM_F_REPLACE
+    requests = []
+    for protocol, preference in FLOW_PREFERENCES.items():
+        info = wire.filter_info(preference, _ETHERTYPES[protocol])
+        body = wire.tcmsg(ifindex, CLASSIFIER_HANDLE, ROOT_MAJOR << 16, info) + kind("flow") + options
+        what = f"tc filter add dev {operation.device} protocol {protocol} flow"
+        requests.append((wire.RTM_NEWTFILTER, flags, body, what))
+    return requests
+
+
+def delete_classifier(device: str, ifindex: int, preference: int, ethertype: int) -> Request:
+    """Encode the removal of all filters of one preference."""
+    body = wire.tcmsg(ifindex, 0, ROOT_MAJOR << 16, wire.filter_info(preference, ethertype))
+    return wire.RTM_DELTFILTER, 0, body, f"tc filter del dev {device} prio {preference}"
+
+
+def other_classifiers(form: str) -> list[tuple[int, int]]:
+    """List preference and ethertype of the filters that a classifier of `form` takes the place of."""
+    if form == "flow":
+        return [(CLASSIFIER_PREFERENCE, wire.ETH_P_ALL)]
+    return [(preference, _ETHERTYPES[protocol]) for protocol, preference in FLOW_PREFERENCES.items()]

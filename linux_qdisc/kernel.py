@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import errno
+import logging
 import struct
 import time
 from collections.abc import Sequence
 
-from linux_qdisc import encode, wire
+from linux_qdisc import encode, ethtool, wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.device import device_facts
 from linux_qdisc.operations import (
+    INGRESS_PREFERENCE,
+    MATCH_ALL,
     AddIfb,
     AddRedirect,
     DeleteClass,
+    DeleteIngress,
     DeleteLink,
-    DeleteRedirect,
+    DeleteRoot,
     Operation,
     ReplaceRoot,
     SetClass,
     SetClassifier,
     SetLeaf,
+    SwitchOffload,
 )
 from linux_qdisc.rtnetlink import BatchError, NetlinkSocket
 from linux_qdisc.stats import ClassReader
 from linux_qdisc.tree import FIRST_FLOW_MINOR, ROOT_MAJOR
-from qos.errors import KernelError, MissingPieceError, PrivilegeError
+from qos.errors import KernelError, MissingPieceError, PrivilegeError, QosError
 
+log = logging.getLogger(__name__)
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
 INGRESS_HANDLE = 0xFFFF0000
 TCA_BPF_ACT = 1
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
 TC_ACT_STOLEN, TCA_EGRESS_REDIR = 4, 1
 DRAIN_TIMEOUT_S = 3.0
+FORMS = ("ebpf", "cbpf", "flow")
+"""Forms of the classifier, best first."""
+_NO_CLASSIFIER = "this kernel has no classifier that can be used; load the module cls_bpf (or cls_flow)"
 DRAIN_POLL_S = 0.02
-_MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
 
 
 class Kernel:
@@ -74,6 +82,14 @@ class Kernel:
             self._apply_one(operation)
         self._flush(pending)
 
+    def lead_back(self, operations: Sequence[Operation]) -> None:
+        """Carry out what undoes a half-done change; an operation that does not apply is passed over."""
+        for operation in operations:
+            try:
+                self.apply([operation])
+            except QosError as error:
+                log.warning("while leading back: %s", error)
+
     def _encode(self, operation: SetClass | SetLeaf | ReplaceRoot) -> encode.Request:
         ifindex = self._ifindex(operation.device)
         if isinstance(operation, SetClass):
@@ -102,8 +118,12 @@ class Kernel:
             self.delete_link(operation.name)
         elif isinstance(operation, AddRedirect):
             self._add_redirect(operation)
-        elif isinstance(operation, DeleteRedirect):
-            self._delete_redirect(operation)
+        elif isinstance(operation, DeleteIngress):
+            self._delete_ingress(operation)
+        elif isinstance(operation, DeleteRoot):
+            self.delete_root(operation.device)
+        elif isinstance(operation, SwitchOffload):
+            ethtool.switch(operation.device, operation.feature, operation.on)
         else:
             raise TypeError(f"no way to carry out {operation!r}")
 
@@ -113,28 +133,56 @@ class Kernel:
         return self._indexes[device]
 
     def set_classifier(self, operation: SetClassifier) -> None:
-        """Install a classifier: eBPF with a map of flows where this process may, else classic BPF."""
-        header = LinkHeader.ETHERNET if operation.spec.has_ethernet_header else LinkHeader.NONE
-        flow_map: FlowMap | None
-        try:
-            flow_map = FlowMap.create(operation.flows, ROOT_MAJOR, Isolation(operation.spec.isolate), header)
-        except (PrivilegeError, MissingPieceError, KernelError):
-            flow_map = None
-        program_fd = flow_map.prog_fd if flow_map else None
-        kind, flags, body, what = encode.set_classifier(
-            operation, self._ifindex(operation.device), program_fd
-        )
-        try:
-            self.netlink.request(kind, flags, body, what)
-        except KernelError:
-            if flow_map:
-                flow_map.close()
-            raise
+        """Install a classifier: the form that is asked for, or the first of all that works here.
+
+        Raises
+        ------
+        MissingPieceError
+            If this kernel has no such classifier, or no classifier at all.
+        PrivilegeError
+            If the form that is asked for needs more than this process may.
+        """
+        forms = FORMS if operation.spec.form == "auto" else (operation.spec.form,)
+        for form in forms:
+            try:
+                flow_map = self._install(operation, form)
+                break
+            except (PrivilegeError, MissingPieceError, KernelError) as error:
+                missing = isinstance(error, KernelError) and error.errno_code == errno.ENOENT
+                if form == forms[-1]:
+                    if missing:
+                        raise MissingPieceError(_NO_CLASSIFIER) from None
+                    raise
+                if form == "cbpf" and not missing:
+                    raise
+        if not operation.create:
+            ifindex = self._ifindex(operation.device)
+            for preference, ethertype in encode.other_classifiers(form):
+                request = encode.delete_classifier(operation.device, ifindex, preference, ethertype)
+                self._forgiving(*request, errno.ENOENT)
         previous = self.flow_maps.pop(operation.device, None)
         if previous is not None:
             previous.close()
         if flow_map is not None:
             self.flow_maps[operation.device] = flow_map
+
+    def _install(self, operation: SetClassifier, form: str) -> FlowMap | None:
+        """Install one form of a classifier; return its map, if it has one."""
+        ifindex, spec = self._ifindex(operation.device), operation.spec
+        if form == "flow":
+            self.netlink.batch(encode.set_flow_classifier(operation, ifindex))
+            return None
+        if form == "cbpf":
+            self.netlink.request(*encode.set_classifier(operation, ifindex, None))
+            return None
+        header = LinkHeader.ETHERNET if spec.has_ethernet_header else LinkHeader.NONE
+        flow_map = FlowMap.create(operation.flows, ROOT_MAJOR, Isolation(spec.isolate), header)
+        try:
+            self.netlink.request(*encode.set_classifier(operation, ifindex, flow_map.prog_fd))
+        except BaseException:
+            flow_map.close()
+            raise
+        return flow_map
 
     def _delete_class(self, operation: DeleteClass) -> None:
         """Remove a class once its queue is empty, or when it has not become so in time."""
@@ -164,13 +212,15 @@ class Kernel:
         body = _ifinfomsg(0) + wire.attr(IFLA_IFNAME, wire.text(name))
         self._forgiving(wire.RTM_DELLINK, 0, body, f"ip link del {name}", errno.ENODEV)
         self._indexes.pop(name, None)
+        gone = self.flow_maps.pop(name, None)
+        if gone is not None:
+            gone.close()
 
     def _add_redirect(self, operation: AddRedirect) -> None:
         ifindex = self._ifindex(operation.device)
-        if not operation.has_ingress:
-            body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS) + encode.kind("ingress")
-            flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
-            self.netlink.request(wire.RTM_NEWQDISC, flags, body, operation.commands()[0])
+        body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS) + encode.kind("ingress")
+        flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+        self.netlink.request(wire.RTM_NEWQDISC, flags, body, operation.commands()[0])
         mirred = wire.nested(
             1,
             wire.attr(TCA_ACT_KIND, wire.text("mirred")),
@@ -179,23 +229,16 @@ class Kernel:
         options = wire.nested(
             wire.TCA_OPTIONS,
             wire.attr(encode.TCA_BPF_OPS_LEN, wire.u16(1)),
-            wire.attr(encode.TCA_BPF_OPS, to_netlink_bytes(_MATCH_ALL)),
+            wire.attr(encode.TCA_BPF_OPS, to_netlink_bytes(MATCH_ALL)),
             wire.nested(TCA_BPF_ACT, mirred),
         )
-        body = wire.tcmsg(ifindex, 1, INGRESS_HANDLE, wire.filter_info(operation.preference))
+        body = wire.tcmsg(ifindex, 1, INGRESS_HANDLE, wire.filter_info(INGRESS_PREFERENCE))
         body += encode.kind("bpf") + options
-        flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
         self.netlink.request(wire.RTM_NEWTFILTER, flags, body, operation.commands()[-1])
 
-    def _delete_redirect(self, operation: DeleteRedirect) -> None:
-        ifindex = self._ifindex(operation.device)
-        what = operation.commands()[0]
-        if operation.keep_ingress:
-            body = wire.tcmsg(ifindex, 0, INGRESS_HANDLE, wire.filter_info(operation.preference))
-            self._forgiving(wire.RTM_DELTFILTER, 0, body, what, errno.ENOENT)
-        else:
-            body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS)
-            self._forgiving(wire.RTM_DELQDISC, 0, body, what, errno.ENOENT)
+    def _delete_ingress(self, operation: DeleteIngress) -> None:
+        body = wire.tcmsg(self._ifindex(operation.device), INGRESS_HANDLE, wire.TC_H_INGRESS)
+        self._forgiving(wire.RTM_DELQDISC, 0, body, operation.commands()[0], errno.ENOENT)
 
     def delete_root(self, device: str) -> None:
         """Remove our root qdisc; the kernel puts its default in its place."""

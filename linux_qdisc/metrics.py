@@ -1,4 +1,4 @@
-"""A Prometheus endpoint: per interface, aggregated over its flows."""
+"""A Prometheus endpoint: per interface, summed and as distributions over its flows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import errno
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from linux_qdisc.controller import Summary
 from linux_qdisc.settings import split_address
@@ -22,6 +27,13 @@ _GAUGES = {
 _COUNTERS = {
     "sent_bytes": "Bytes sent since the tree was made",
     "dropped_packets": "Packets dropped since the tree was made",
+}
+_HISTOGRAMS = {
+    "backlog_bytes": ("flow_backlog_bytes", "Bytes waiting, of each active flow at each poll"),
+    "limit_bytes": ("flow_limit_bytes", "Limit, of each active flow at each poll"),
+    "sojourn_s": ("flow_sojourn_seconds", "Backlog over rate, of each active flow at each poll"),
+    "drops": ("flow_dropped_packets", "Packets dropped since the poll before, of each active flow"),
+    "loop_s": ("poll_seconds", "Time that a turn of the control loop took"),
 }
 
 
@@ -45,6 +57,12 @@ class _Collector:
             for row in rows:
                 counter.add_metric([row.device], getattr(row, name))
             yield counter
+        for name, (metric, text) in _HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(f"qos_{metric}", text, labels=["device"])
+            for row in rows:
+                counted = getattr(row.flows, name)
+                histogram.add_metric([row.device], buckets=counted.cumulated(), sum_value=counted.total)
+            yield histogram
 
 
 def serve(address: str, read: Callable[[], list[Summary]]) -> Callable[[], None]:

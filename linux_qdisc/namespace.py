@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
+import sys
 from pathlib import Path
 
 from qos.errors import KernelError, PrivilegeError, ValueRefusedError
 
 NAMED_NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
+_SO_NETNS_COOKIE = 71
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -18,6 +21,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def inode(path: str = "/proc/self/ns/net") -> int:
     """Return the inode number that identifies the network namespace at `path`."""
     return os.stat(path).st_ino
+
+
+def identity() -> str:
+    """Return what tells this network namespace from every other one, also of earlier boots.
+
+    The boot's random number, and the namespace's cookie where the kernel gives one (Linux 5.14).
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            raw = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            return boot
+    return f"{boot}:{int.from_bytes(raw, sys.byteorder)}"
 
 
 def set_namespace(descriptor: int, label: str) -> None:

@@ -10,8 +10,20 @@ from dataclasses import dataclass
 
 from linux_qdisc.bpf.classic import classic_program, to_tc_bytecode
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
-from linux_qdisc.tree import CATCH_ALL_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
+from linux_qdisc.tree import CATCH_ALL_MINOR, FIRST_FLOW_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
 from qos.units import format_rate
+
+INGRESS_PREFERENCE = 1
+FLOW_KEYS = {
+    "flow": ("src", "dst", "proto", "proto-src", "proto-dst"),
+    "source-host": ("src",),
+    "destination-host": ("dst",),
+}
+"""Kind of isolation -> what cls_flow hashes."""
+FLOW_PREFERENCES = {"ip": 2, "ipv6": 3}
+"""Ethertype -> preference of its cls_flow filter; what is neither goes to the catch-all."""
+MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
+"""Classic BPF that says yes to every packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +127,30 @@ class SetClassifier:
     create: bool
 
     def commands(self) -> tuple[str, ...]:
-        """Spell it for a shell, in its classic BPF form."""
+        """Spell it for a shell, BPF in its classic form."""
+        if self.spec.form == "flow":
+            keys = ",".join(FLOW_KEYS[self.spec.isolate])
+            return tuple(
+                f"tc filter {'add' if self.create else 'replace'} dev {self.device} parent {ROOT_MAJOR:x}: "
+                f"protocol {protocol} prio {preference} handle 1 flow hash keys {keys} "
+                f"divisor {self.flows} baseclass {ROOT_MAJOR:x}:{FIRST_FLOW_MINOR:x}"
+                for protocol, preference in FLOW_PREFERENCES.items()
+            )
         return (
             f"tc filter {'add' if self.create else 'change'} dev {self.device} parent {ROOT_MAJOR:x}: "
             f"protocol all prio 1 handle 1 bpf bytecode '{to_tc_bytecode(classic_form(self))}'",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoot:
+    """Remove our root qdisc; the kernel puts its default in its place."""
+
+    device: str
+
+    def commands(self) -> tuple[str, ...]:
+        """Spell it for a shell."""
+        return (f"tc qdisc del dev {self.device} root",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +159,26 @@ class AddRedirect:
 
     device: str
     ifb: str
-    preference: int
-    has_ingress: bool
 
     def commands(self) -> tuple[str, ...]:
         """Spell it for a shell."""
-        add = () if self.has_ingress else (f"tc qdisc add dev {self.device} handle ffff: ingress",)
         return (
-            *add,
-            f"tc filter add dev {self.device} parent ffff: protocol all prio {self.preference} handle 1 "
+            f"tc qdisc add dev {self.device} handle ffff: ingress",
+            f"tc filter add dev {self.device} parent ffff: protocol all prio {INGRESS_PREFERENCE} handle 1 "
             f"bpf bytecode '1,6 0 0 4294967295' action mirred egress redirect dev {self.ifb}",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRedirect:
-    """Let incoming traffic go its own way again."""
+class DeleteIngress:
+    """Remove the ingress side of a device with its filters: ours, or somebody's that is remembered."""
 
     device: str
-    preference: int
-    keep_ingress: bool
+    kind: str = "ingress"
 
     def commands(self) -> tuple[str, ...]:
         """Spell it for a shell."""
-        if self.keep_ingress:
-            return (f"tc filter del dev {self.device} parent ffff: protocol all prio {self.preference}",)
-        return (f"tc qdisc del dev {self.device} ingress",)
+        return (f"tc qdisc del dev {self.device} {self.kind}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +203,8 @@ Operation = (
     | SetLeaf
     | SetClassifier
     | AddRedirect
-    | DeleteRedirect
+    | DeleteIngress
+    | DeleteRoot
     | SwitchOffload
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from linux_qdisc import offloads, wire
+from linux_qdisc import ethtool, wire
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.compile import super_packet_bytes
@@ -123,19 +123,29 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         ),
         _try(
             "cls_bpf",
-            lambda: kernel.apply([SetClassifier("p0", 2, spec, create=True)]),
-            "no classifier: every flow would share one queue",
-            True,
+            lambda: kernel.apply([SetClassifier("p0", 2, replace(spec, form="cbpf"), create=True)]),
+            "cls_flow is used where it exists (hash); --ingress does not work",
         ),
+        _try("cls_flow", lambda: _try_flow(kernel), "no way out where cls_bpf is missing"),
         _try("eBPF flow map", _try_flow_map, "flows share queues now and then (classic BPF)"),
         _try("ifb", lambda: kernel.apply([AddIfb("p-ifb")]), "--ingress does not work"),
         _try(
             "ingress and mirred",
-            lambda: kernel.apply([AddRedirect("p0", "p-ifb", 1, has_ingress=False)]),
+            lambda: kernel.apply([AddRedirect("p0", "p-ifb")]),
             "--ingress does not work",
         ),
     ]
     kernel.close()
+    both = [row.status for row in checks if row.name in ("cls_bpf", "cls_flow")]
+    checks.append(
+        Check(
+            "a classifier",
+            OK if OK in both else MISSING,
+            "",
+            "every flow would share one queue",
+            is_essential=True,
+        )
+    )
     checks += [_try_qdisc(netlink, kind) for kind in ("netem", "fq_codel", "cake", "fq", "pie", "tbf")]
     return checks
 
@@ -146,6 +156,11 @@ def _try(name: str, action: Callable[[], None], consequence: str, essential: boo
     except QosError as error:
         return Check(name, MISSING, str(error), consequence, essential)
     return Check(name, OK, "", "", essential)
+
+
+def _try_flow(kernel: Kernel) -> None:
+    spec = ClassifierSpec("flow", has_ethernet_header=True, form="flow")
+    kernel.apply([SetClassifier("p0", 2, spec, create=True)])
 
 
 def _try_flow_map() -> None:
@@ -188,7 +203,7 @@ def _host() -> list[Check]:
 
 def _device_checks(name: str) -> list[Check]:
     device = device_facts(name)
-    switched = offloads.read(name)
+    switched = ethtool.read(name)
     on = ", ".join(feature for feature, is_on in switched.items() if is_on) or "none"
     size = super_packet_bytes(device)
     wait_ms = size * _EXAMPLE_FLOWS * 8 / _EXAMPLE_RATE_BPS * 1e3

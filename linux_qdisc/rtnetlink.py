@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from linux_qdisc import wire
 from qos.errors import KernelError, MissingPieceError, PrivilegeError
 
 NETLINK_ROUTE, SOL_NETLINK, NETLINK_EXT_ACK = 0, 270, 11
+SO_RCVBUFFORCE = 33
 RECEIVE_BYTES = 1 << 17
 SOCKET_BUFFER_BYTES = 1 << 22
 BATCH_BYTES = 1 << 15
@@ -53,6 +55,8 @@ class NetlinkSocket:
             raise MissingPieceError(f"no rtnetlink in this kernel: {error.strerror}") from None
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        with suppress(OSError):  # beyond the host's maximum, where we may (CAP_NET_ADMIN)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._socket.settimeout(ANSWER_TIMEOUT_S)
         self._socket.bind((0, 0))

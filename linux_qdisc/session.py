@@ -1,80 +1,38 @@
-"""One controller process and its interface: attach, loop, reload, give back."""
+"""One controller process and its interface: attach, loop, reload; the tree outlives it."""
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
 import os
-import select
 import signal
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack
 from types import FrameType
+from typing import Any
 
 from linux_qdisc import offloads, state
-from linux_qdisc.compile import compile_tree, ifb_name
+from linux_qdisc.adoption import adopt_flow_map
+from linux_qdisc.control import Answer, ControlSocket
 from linux_qdisc.controller import Controller, Summary
 from linux_qdisc.device import all_devices, device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
-from linux_qdisc.operations import AddIfb, Operation, ReplaceRoot, SetClassifier
+from linux_qdisc.operations import SetClassifier
+from linux_qdisc.plan import AttachPlan, plan_attach, require_net_admin
+from linux_qdisc.release import free_ingress
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.settings import QueueSettings
-from linux_qdisc.snapshot import DeviceSnapshot, restore, snapshot
-from linux_qdisc.tree import QdiscTree
-from qos.errors import ForeignQdiscError, InputError, KernelError, PrivilegeError, QosError
+from linux_qdisc.snapshot import restore, snapshot
+from linux_qdisc.tree import FairTree, QdiscTree
+from qos.errors import InputError, KernelError, QosError
 
 log = logging.getLogger(__name__)
-CAP_NET_ADMIN = 12
 LINK_CHECK_S = 0.5
-MESSAGE_BYTES = 1 << 16
-ANSWER_TIMEOUT_S = 30.0
-
-
-def require_net_admin() -> None:
-    """Refuse to go on without CAP_NET_ADMIN.
-
-    Raises
-    ------
-    PrivilegeError
-        If the effective set lacks it.
-    """
-    with open("/proc/self/status") as status:
-        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
-    if not effective >> CAP_NET_ADMIN & 1:
-        raise PrivilegeError("changing queues needs CAP_NET_ADMIN; run it as root: sudo qos ...")
-
-
-def plan_attach(settings: QueueSettings, *, force: bool) -> tuple[list[Operation], DeviceSnapshot]:
-    """Work out what attaching would do; changes nothing and needs no privilege.
-
-    Returns
-    -------
-    tuple
-        The operations, and the tree that is there now.
-
-    Raises
-    ------
-    ForeignQdiscError
-        If somebody else's root qdisc is there and `force` is not given.
-    ValueRefusedError
-        If the device does not exist or cannot do what is asked.
-    """
-    device = device_facts(settings.device)
-    wanted = compile_tree(settings, device)
-    with NetlinkSocket() as netlink:
-        before = snapshot(netlink, device.ifindex)
-    held = state.read(state.Key.of(device.ifindex))
-    if before.is_ours and held is not None:
-        return difference(compile_tree(replace(held.settings, device=device.name), device), wanted), before
-    if not before.is_default and not force:
-        raise ForeignQdiscError(
-            f"{device.name} has a root qdisc '{before.root.kind}' ({before.root.handle >> 16:x}:) that is "
-            f"not ours; --force replaces it, and 'qos detach {device.name}' restores it"
-        )
-    return difference(None, wanted), before
+PASSING_ERRORS = frozenset({errno.ENOBUFS, errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT, errno.ENOMEM})
+MAX_FAILED_POLLS = 10
+"""So many polls in a row may fail of something that passes, such as an overrun of the netlink socket."""
 
 
 class Session:
@@ -85,101 +43,121 @@ class Session:
     settings
         What to attach.
     force
-        Replace a foreign root qdisc.
+        Replace somebody else's qdiscs.
 
     Raises
     ------
     BusyError
         If another controller holds the interface.
+    ForeignQdiscError
+        If somebody else's qdisc is in the way and `force` is not given.
     """
 
     def __init__(self, settings: QueueSettings, *, force: bool) -> None:
         require_net_admin()
         self.settings = settings
-        self._device = device_facts(settings.device)
-        plan_attach(settings, force=force)
-        self._key = state.Key.of(self._device.ifindex)
-        self._lock = state.InterfaceLock(self._key, self._device.name)
-        self._netlink = NetlinkSocket()
-        self._kernel = Kernel(self._netlink)
         self._stopping = False
-        self._tree: QdiscTree = compile_tree(settings, self._device)
+        self._controllers: dict[str, Controller] = {}
+        self._device = plan_attach(settings, force=force).device
+        self._key = state.Key.of(self._device.ifindex)
+        with ExitStack() as undo:
+            lock = state.InterfaceLock(self._key, self._device.name)
+            undo.callback(lock.release)
+            self._netlink = undo.enter_context(NetlinkSocket())
+            self._kernel = Kernel(self._netlink)
+            undo.callback(self._kernel.close)
+            self._stop_metrics = self._serve_metrics(settings)
+            undo.callback(lambda: self._stop_metrics())
+            plan = plan_attach(settings, force=force)
+            self._tree: QdiscTree = plan.tree
+            self._stand_up(plan)
+            if plan.standing is not None:
+                self._take_over_classifiers(plan.standing)
+            self._make_controllers()
+            self._control = ControlSocket(self._key)
+            undo.callback(self._control.close)
+            self._ends = undo.pop_all()
+
+    def _serve_metrics(self, settings: QueueSettings) -> Callable[[], None]:
+        if settings.metrics is None:
+            return lambda: None
+        from linux_qdisc.metrics import serve
+
+        return serve(settings.metrics, self.summaries)
+
+    def _stand_up(self, plan: AttachPlan) -> None:
+        already = plan.held.offloads_before if plan.held is not None else {}
+        # On file before anything changes, so that a crash between the two loses nothing.
+        self._remember(plan, offloads.union(already, plan.switched))
         try:
-            self._stand_up(force)
-            self._controllers = self._make_controllers()
-            self._control = self._listen()
+            self._kernel.apply(plan.operations)
         except BaseException:
-            self._lock.release()
+            try:
+                self._undo(plan)
+            except QosError as error:
+                log.warning("the interface could not be led back whole: %s", error)
+            if plan.held is None:
+                state.forget(self._key)
+            else:
+                state.write(self._key, plan.held)
             raise
+        self._remember(plan, plan.switched)
 
-    def _stand_up(self, force: bool) -> None:
-        operations, before = plan_attach(self.settings, force=force)
-        held = state.read(self._key)
-        adopted = before.is_ours and held is not None
-        if adopted and held is not None:
-            before = DeviceSnapshot.from_json(held.before)
-            # A classifier's maps went with the process that made it; a new one takes its place at once.
-            operations = [row for row in operations if not isinstance(row, SetClassifier)]
-            operations += [
-                SetClassifier(tree.device, tree.flows, tree.classifier, create=False)
-                for tree in (self._tree.egress, self._tree.ingress)
-                if tree is not None
-            ]
-        elif before.is_ours:
-            before = replace(before, root=replace(before.root, handle=0, kind="noqueue"))
-            self._kernel.delete_root(self._device.name)
-            self._kernel.delete_link(ifb_name(self._device))
-        switched = held.offloads_before if adopted and held is not None else {}
-        state.write(self._key, self._attachment(before, switched))
-        try:
-            switched = switch_offloads(self.settings, switched)
-            state.write(self._key, self._attachment(before, switched))
-            self._kernel.apply(operations)
-        except BaseException:
-            if not adopted:
-                restore_offloads(switched)
-                self._roll_back(operations, before)
-            raise
-
-    def _roll_back(self, operations: list[Operation], before: DeviceSnapshot) -> None:
-        if any(isinstance(row, ReplaceRoot) for row in operations):
-            restore(self._netlink, self._device.ifindex, before)
-        if any(isinstance(row, AddIfb) for row in operations):
-            self._kernel.delete_link(ifb_name(self._device))
-        state.forget(self._key)
-
-    def _attachment(self, before: DeviceSnapshot, switched: state.Switched) -> state.Attachment:
+    def _remember(self, plan: AttachPlan, switched: offloads.Switched) -> None:
         pid = os.getpid()
-        return state.Attachment(self.settings, before.to_json(), switched, pid, state.start_time(pid) or 0)
+        started = state.start_time(pid) or 0
+        attachment = state.Attachment(self.settings, plan.before.to_json(), switched, pid, started)
+        state.write(self._key, attachment)
 
-    def _make_controllers(self) -> list[Controller]:
-        return [
-            Controller(
-                self._netlink,
-                device_facts(tree.device).ifindex,
-                tree,
-                self.settings.policy,
-                self._kernel.flow_maps.get(tree.device),
-            )
-            for tree in (self._tree.egress, self._tree.ingress)
-            if tree is not None
-        ]
+    def _take_over_classifiers(self, standing: QdiscTree) -> None:
+        """Go on with the classifiers of a controller that died: opened where we may, else exchanged."""
+        for old, new in ((standing.egress, self._tree.egress), (standing.ingress, self._tree.ingress)):
+            if old is None or new is None or new.device in self._kernel.flow_maps:
+                continue
+            found = adopt_flow_map(self._netlink, device_facts(new.device).ifindex)
+            if found is not None and found.flows == new.flows:
+                found.rebuild_free()
+                self._kernel.flow_maps[new.device] = found
+                continue
+            if found is not None:
+                found.close()
+            exchange = SetClassifier(new.device, new.flows, new.classifier, create=False)
+            self._kernel.apply([exchange])
 
-    def _listen(self) -> socket.socket:
-        path = self._key.path("sock")
-        path.unlink(missing_ok=True)
-        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        control.bind(str(path))
-        path.chmod(0o600)
-        control.listen(8)
-        control.setblocking(False)
-        return control
+    def _undo(self, plan: AttachPlan) -> None:
+        """Lead the interface back from a change that failed half-way."""
+        if plan.standing is None or plan.held is None:
+            offloads.restore(plan.switched)
+            if snapshot(self._netlink, plan.device.ifindex).is_ours:
+                restore(self._netlink, plan.device.ifindex, plan.before)
+        else:
+            switched = offloads.union(plan.held.offloads_before, plan.switched)
+            switches, _ = offloads.plan(plan.held.settings, switched)
+            self._kernel.lead_back([*switches, *difference(plan.tree, plan.standing)])
+        had_ingress = plan.standing is not None and plan.standing.ingress is not None
+        if plan.tree.ingress is not None and not had_ingress:
+            free_ingress(self._kernel, plan.device, plan.before)
+
+    def _trees(self) -> list[FairTree]:
+        return [tree for tree in (self._tree.egress, self._tree.ingress) if tree is not None]
+
+    def _make_controllers(self) -> None:
+        """Give each tree its controller; one that controls it already goes on."""
+        made: dict[str, Controller] = {}
+        for tree in self._trees():
+            flow_map = self._kernel.flow_maps.get(tree.device)
+            known = self._controllers.get(tree.device)
+            if known is None:
+                ifindex = device_facts(tree.device).ifindex
+                known = Controller(self._netlink, ifindex, tree, self.settings.policy, flow_map)
+            else:
+                known.reload(tree, self.settings.policy, flow_map)
+            made[tree.device] = known
+        self._controllers = made
 
     def summaries(self) -> list[Summary]:
         """Return what each tree does now, for the metrics endpoint."""
-        trees = (self._tree.egress, self._tree.ingress)
-        names = [tree.device for tree in trees if tree is not None]
-        return [row.summary(name) for name, row in zip(names, self._controllers, strict=True)]
+        return [row.summary(name) for name, row in self._controllers.items()]
 
     def run(self, ready: Callable[[], None]) -> None:
         """Poll until told to stop; `ready` is called when the loop stands.
@@ -194,17 +172,22 @@ class Session:
         ready()
         last = time.monotonic()
         next_tick, next_check = last + self.settings.interval_s, last + LINK_CHECK_S
+        failed = 0
         while not self._stopping:
-            self._wait(max(0.0, next_tick - time.monotonic()))
+            self._control.serve(max(0.0, next_tick - time.monotonic()), self._answer)
             now = time.monotonic()
             if now < next_tick:
                 continue
             try:
-                for controller in self._controllers:
+                for controller in self._controllers.values():
                     controller.tick(now - last)
+                failed = 0
             except KernelError as error:
                 self._check_link()
-                raise error
+                failed += 1
+                if error.errno_code not in PASSING_ERRORS or failed >= MAX_FAILED_POLLS:
+                    raise
+                log.warning("a poll failed and is made again: %s", error)
             last = now
             next_tick = max(next_tick + self.settings.interval_s, now)
             if now >= next_check:
@@ -219,6 +202,8 @@ class Session:
         name = self._device.name
         device = next((row for row in all_devices() if row.ifindex == self._device.ifindex), None)
         if device is None:
+            if self._tree.ingress is not None:
+                self._kernel.delete_link(self._tree.ingress.device)
             state.forget(self._key)
             raise InputError(f"{name} has disappeared; its controller ends")
         if device.name != name:
@@ -229,149 +214,58 @@ class Session:
         if not snapshot(self._netlink, device.ifindex).is_ours:
             raise InputError(f"somebody removed the queue of {name}; 'qos attach {name}' puts it back")
 
-    def _wait(self, seconds: float) -> None:
-        readable, _, _ = select.select([self._control], [], [], seconds)
-        if not readable:
-            return
-        connection, _ = self._control.accept()
-        with connection:
-            connection.settimeout(1.0)
-            try:
-                connection.send(json.dumps(self._answer(json.loads(connection.recv(MESSAGE_BYTES)))).encode())
-            except (OSError, ValueError) as error:
-                log.warning("a request was dropped: %s", error)
-
-    def _answer(self, request: dict[str, object]) -> dict[str, object]:
+    def _answer(self, request: dict[str, Any]) -> Answer:
         if request.get("do") == "stop":
             self._stopping = True
             return {"ok": True}
         if request.get("do") == "reload" and isinstance(request.get("settings"), dict):
             try:
-                return {"ok": True, "operations": self.reload(QueueSettings.from_json(request["settings"]))}  # type: ignore[arg-type]
+                settings = QueueSettings.from_json(request["settings"])
+                return {"ok": True, "operations": self.reload(settings, force=request.get("force") is True)}
             except (QosError, KeyError, TypeError) as error:
                 return {"ok": False, "error": str(error), "exit_code": getattr(error, "exit_code", 1)}
         return {"ok": False, "error": "unknown request", "exit_code": 1}
 
-    def reload(self, settings: QueueSettings) -> int:
+    def reload(self, settings: QueueSettings, *, force: bool = False) -> int:
         """Change the running tree in place; return the number of operations (0: nothing to do).
 
         Raises
         ------
         KernelError
             If the kernel refuses; the tree is led back to what it was.
+        InputError
+            If the address of the metrics cannot be used; nothing is changed then.
         """
-        wanted = compile_tree(settings, self._device)
-        operations = difference(self._tree, wanted)
+        plan = plan_attach(settings, force=force, standing=self._tree)
+        if settings == self.settings and not plan.operations:
+            return 0
+        former, former_tree = self.settings, self._tree
+        moved = settings.metrics != former.metrics
+        stop_metrics = self._serve_metrics(settings) if moved else self._stop_metrics
+        self.settings, self._tree = settings, plan.tree
         try:
-            self._kernel.apply(operations)
-        except QosError:
-            self._kernel.apply(difference(wanted, self._tree))
+            self._stand_up(plan)
+        except BaseException:
+            self.settings, self._tree = former, former_tree
+            if moved:
+                stop_metrics()
+            # Limits and classifiers may have changed and changed back underneath them.
+            self._controllers = {}
+            self._make_controllers()
             raise
-        held = state.read(self._key)
-        if held is not None and settings != self.settings:
-            switched = switch_offloads(settings, held.offloads_before)
-            state.write(self._key, replace(held, settings=settings, offloads_before=switched))
-        policy_changed = settings.policy != self.settings.policy
-        self.settings, self._tree = settings, wanted
-        if operations or policy_changed:
-            self._controllers = self._make_controllers()
-        return len(operations)
+        if moved:
+            self._stop_metrics()
+            self._stop_metrics = stop_metrics
+        if former_tree.ingress is not None and plan.tree.ingress is None:
+            self._return_ingress(plan)
+        self._make_controllers()
+        return len(plan.operations)
+
+    def _return_ingress(self, plan: AttachPlan) -> None:
+        """Put back what `--ingress` had replaced, now that it is no longer asked for."""
+        for problem in free_ingress(self._kernel, plan.device, plan.before):
+            log.warning("not restored: %s", problem)
 
     def close(self) -> None:
         """Stop controlling; the tree stays as it is, with its last limits."""
-        self._control.close()
-        self._key.path("sock").unlink(missing_ok=True)
-        self._kernel.close()
-        self._netlink.close()
-        self._lock.release()
-
-
-def ask(key: state.Key, request: dict[str, object]) -> dict[str, object] | None:
-    """Ask the controller of an interface; None if it does not answer."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
-        try:
-            connection.connect(str(key.path("sock")))
-            connection.send(json.dumps(request).encode())
-            answer = json.loads(connection.recv(MESSAGE_BYTES))
-        except (OSError, ValueError):
-            return None
-    return dict(answer)
-
-
-def detach(name: str) -> list[str]:
-    """Stop the controller of an interface and restore what was there.
-
-    Returns
-    -------
-    list of str
-        What could not be restored.
-
-    Raises
-    ------
-    InputError
-        If nothing of ours is on the interface.
-    """
-    device = device_facts(name)
-    key = state.Key.of(device.ifindex)
-    held = state.read(key)
-    if held is None:
-        raise InputError(f"{name} has no queue of ours; see 'qos status'")
-    require_net_admin()
-    _stop_controller(key)
-    with NetlinkSocket() as netlink:
-        kernel = Kernel(netlink)
-        problems = []
-        if snapshot(netlink, device.ifindex).is_ours:
-            problems = restore(netlink, device.ifindex, DeviceSnapshot.from_json(held.before))
-        if held.settings.ingress_rate_bps is not None:
-            from linux_qdisc.diff import INGRESS_PREFERENCE
-            from linux_qdisc.operations import DeleteLink, DeleteRedirect
-
-            kernel.apply([DeleteRedirect(name, INGRESS_PREFERENCE, False), DeleteLink(ifb_name(device))])
-    restore_offloads(held.offloads_before)
-    state.forget(key)
-    return problems
-
-
-def switch_offloads(settings: QueueSettings, switched: state.Switched) -> state.Switched:
-    """Switch what `settings` ask for; return all that is switched, as it was before.
-
-    What an earlier attach switched and is no longer asked for is switched back.
-    """
-    wanted = {(settings.device, feature) for feature in ("tso", "gso") if settings.offloads == "off"}
-    wanted |= {(name, "gro") for name in settings.gro_off}
-    restore_offloads(
-        {
-            name: {feature: on for feature, on in features.items() if (name, feature) not in wanted}
-            for name, features in switched.items()
-        }
-    )
-    result: state.Switched = {}
-    for name, feature in sorted(wanted):
-        known = switched.get(name, {})
-        before = known[feature] if feature in known else offloads.switch(name, feature, False)
-        result.setdefault(name, {})[feature] = before
-    return result
-
-
-def restore_offloads(switched: state.Switched) -> None:
-    """Switch offloads back; an interface that is gone is passed over."""
-    for name, features in switched.items():
-        for feature, on in features.items():
-            if on:
-                try:
-                    offloads.switch(name, feature, True)
-                except KernelError as error:
-                    log.warning("%s", error)
-
-
-def _stop_controller(key: state.Key) -> None:
-    if not state.is_locked(key):
-        return
-    ask(key, {"do": "stop"})
-    deadline = time.monotonic() + 10.0
-    while state.is_locked(key):
-        if time.monotonic() > deadline:
-            raise InputError("the controller does not end; look at its process with 'qos status'")
-        time.sleep(0.02)
+        self._ends.close()

@@ -23,6 +23,7 @@ MAX_MPU_BYTES = 256
 LINK_LAYERS = ("ethernet", "atm", "ptm")
 ISOLATIONS = ("flow", "source-host", "destination-host")
 OFFLOAD_CHOICES = ("keep", "off")
+CLASSIFIERS = ("auto", "ebpf", "cbpf", "flow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ class QueueSettings:
         Wire size of a packet.
     isolate
         Key of fairness: ``flow``, ``source-host`` or ``destination-host``.
+    classifier
+        ``ebpf`` (a map gives each flow a queue of its own), ``cbpf`` (a hash), ``flow`` (the kernel's
+        cls_flow, a hash, for kernels without cls_bpf), or ``auto`` for the first that works.
     metrics
         ``ADDR:PORT`` of the Prometheus endpoint, or None.
 
@@ -99,6 +103,7 @@ class QueueSettings:
     gro_off: tuple[str, ...] = ()
     framing: Framing = field(default_factory=Framing)
     isolate: str = "flow"
+    classifier: str = "auto"
     metrics: str | None = None
 
     def __post_init__(self) -> None:
@@ -116,6 +121,7 @@ class QueueSettings:
         check_policy(self.policy)
         _one_of("--offloads", self.offloads, OFFLOAD_CHOICES)
         _one_of("--isolate", self.isolate, ISOLATIONS)
+        _one_of("--classifier", self.classifier, CLASSIFIERS)
         if self.metrics is not None:
             split_address(self.metrics)
 

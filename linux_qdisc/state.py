@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from linux_qdisc import namespace
+from linux_qdisc.offloads import Switched
 from linux_qdisc.settings import QueueSettings
 from qos.errors import BusyError, InputError, PrivilegeError, QosError
 
 SCHEMA = 1
-Switched = dict[str, dict[str, bool | None]]
-"""Interface -> offload -> whether it was on before we switched it; None where it has no say."""
 
 
 def directory() -> Path:
@@ -102,6 +101,8 @@ class Attachment:
         The controller.
     controller_started
         Start time of the controller in clock ticks since boot, which tells a reused pid.
+    namespace
+        What `linux_qdisc.namespace.identity` said; inodes are used again, this is not.
     """
 
     settings: QueueSettings
@@ -109,6 +110,7 @@ class Attachment:
     offloads_before: Switched
     pid: int
     controller_started: int
+    namespace: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that is written to disk."""
@@ -119,6 +121,7 @@ class Attachment:
             "offloads_before": self.offloads_before,
             "pid": self.pid,
             "controller_started": self.controller_started,
+            "namespace": self.namespace or namespace.identity(),
         }
 
     @classmethod
@@ -130,6 +133,7 @@ class Attachment:
             offloads_before=dict(document["offloads_before"]),
             pid=int(document["pid"]),
             controller_started=int(document["controller_started"]),
+            namespace=str(document["namespace"]),
         )
 
 
@@ -146,7 +150,9 @@ def read(key: Key) -> Attachment | None:
         document = json.loads(path.read_text())
         if document.get("schema") != SCHEMA:
             raise InputError(f"{path}: schema {document.get('schema')!r}, expected {SCHEMA}; remove the file")
-        return Attachment.from_json(document)
+        found = Attachment.from_json(document)
+        # A file that outlived its namespace, or a boot, says nothing about the interface of now.
+        return found if found.namespace == namespace.identity() else None
     except FileNotFoundError:
         return None
     except PermissionError:

@@ -46,7 +46,17 @@ class ClassTable:
     @classmethod
     def empty(cls, flows: int) -> ClassTable:
         """Return a table of zeros."""
-        return cls(*(np.zeros(flows, np.int64) for _ in range(5)))
+        return cls(*np.zeros((5, flows), np.int64))
+
+    def copy(self) -> ClassTable:
+        """Return a table of its own."""
+        return ClassTable(
+            self.sent_bytes.copy(),
+            self.sent_packets.copy(),
+            self.dropped_packets.copy(),
+            self.backlog_bytes.copy(),
+            self.backlog_packets.copy(),
+        )
 
 
 class ClassReader:
@@ -118,10 +128,25 @@ class ClassReader:
         same = (lengths == length) & (kinds == kinds[0])
         if not same.all():
             count = int(np.argmin(same))
-        layout = self._layouts.get(length)
+        self._store(np.frombuffer(data, self._layout(data[:length]), count), table)
+        return count * length
+
+    def take_rows(
+        self, data: bytearray, stride: int, places: NDArray[np.int64], length: int, table: ClassTable
+    ) -> None:
+        """Read class messages of equal length that begin at multiples of `stride`."""
+        first = int(places[0]) * stride
+        layout = self._layout(memoryview(data)[first : first + length])
+        rows = np.ndarray((len(data) // stride,), layout, data, strides=(stride,))
+        self._store(rows[places], table)
+
+    def _layout(self, message: memoryview) -> np.dtype[np.void]:
+        layout = self._layouts.get(len(message))
         if layout is None:
-            layout = self._layouts[length] = class_layout(data[:length])
-        rows = np.frombuffer(data, layout, count)
+            layout = self._layouts[len(message)] = class_layout(message)
+        return layout
+
+    def _store(self, rows: NDArray[np.void], table: ClassTable) -> None:
         queue = (rows["handle"] & 0xFFFF).astype(np.int64) - FIRST_FLOW_MINOR
         keep = (queue >= 0) & (queue < self._flows)
         if not keep.all():
@@ -131,7 +156,6 @@ class ClassReader:
         table.dropped_packets[queue] = rows["dropped_packets"]
         table.backlog_bytes[queue] = rows["backlog_bytes"]
         table.backlog_packets[queue] = rows["queued_packets"]
-        return count * length
 
 
 def class_layout(message: memoryview) -> np.dtype[np.void]:

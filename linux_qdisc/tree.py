@@ -74,10 +74,13 @@ class ClassifierSpec:
         ``flow``, ``source-host`` or ``destination-host``.
     has_ethernet_header
         False where a packet starts with its IP header (tun, ppp, wireguard, ipip).
+    form
+        ``ebpf``, ``cbpf``, ``flow``, or ``auto`` for the first of them that works here.
     """
 
     isolate: str
     has_ethernet_header: bool
+    form: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class FairTree:
         Limit of the catch-all queue.
     classifier
         How packets find their queue.
+    frame_bytes
+        The device's largest frame: its MTU and its own header.
     """
 
     device: str
@@ -113,6 +118,7 @@ class FairTree:
     max_limit_bytes: int
     catch_all_limit_bytes: int
     classifier: ClassifierSpec
+    frame_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -72,6 +73,22 @@ def test_the_unit_attaches_by_the_name_and_waits_by_the_escaped_name() -> None:
     assert unit["Service"]["ExecStart"] == "qos attach %I --config /etc/qos/%I.yaml --foreground"
     assert unit["Unit"]["BindsTo"] == "sys-subsystem-net-devices-%i.device"
     assert unit["Service"]["RuntimeDirectoryPreserve"] == "yes"
+
+
+@pytest.mark.parametrize(("result", "detaches"), [("success", True), ("signal", False), ("exit-code", False)])
+def test_the_unit_gives_the_interface_back_only_when_it_was_asked_to_stop(
+    result: str, detaches: bool, tmp_path: Path
+) -> None:
+    lines = (ROOT / "systemd" / "qos@.service").read_text().splitlines()
+    line = next(line for line in lines if line.startswith("ExecStopPost="))
+    # What systemd makes of the line: the instance put in, "$$" for "$"; then words as a shell splits them.
+    words = shlex.split(line.removeprefix("ExecStopPost=-").replace("%I", "br-lan").replace("$$", "$"))
+    command = tmp_path / "qos"
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    environment = os.environ | {"SERVICE_RESULT": result, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment, timeout=60)
+    assert done.stdout == ("detach br-lan\n" if detaches else "")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from linux_qdisc import offloads, wire
+from linux_qdisc import ethtool, wire
 from linux_qdisc.device import device_facts
 from linux_qdisc.namespace import CLONE_NEWNET, set_namespace
 from linux_qdisc.rtnetlink import NetlinkSocket
@@ -104,7 +104,7 @@ def set_up(name: str) -> None:
 
 
 def join(left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
-    """Join two namespaces by a veth pair without offloads, both ends up."""
+    """Join two namespaces by a veth pair without ethtool, both ends up."""
     peer = wire.nested(
         _VETH_PEER,
         _ifinfomsg(),
@@ -120,7 +120,7 @@ def join(left: Namespace, left_name: str, right: Namespace, right_name: str) -> 
     for namespace, name in ((left, left_name), (right, right_name)):
         with namespace.entered():
             for feature in ("tx", "tso", "gso", "gro"):
-                offloads.switch(name, feature, False)
+                ethtool.switch(name, feature, False)
             set_up(name)
 
 

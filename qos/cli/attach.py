@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from linux_qdisc.settings import QueueSettings
 
 from qos.cli.common import DURATION, RATE, CommandSettings, print_json, verb
+from qos.cli.preference import PREFERENCE, with_preference
 from qos.errors import BusyError, InputError, QosError
 from qos.units import format_rate
 
@@ -43,6 +45,16 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     ctx.default_map = {names.get(key, key): given for key, given in found.items()}
 
 
+def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the JSON Schema of the host file and end."""
+    del parameter
+    if value:
+        from linux_qdisc.hostfile import shipped_schema
+
+        print(shipped_schema(), end="")
+        ctx.exit()
+
+
 @verb(short_help="Put a fair queue on an interface and control each flow's limit.")
 @click.argument("device", metavar="DEV")
 @click.option(
@@ -55,10 +67,20 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     callback=_take_config,
     help="Read flags from a host file; flags on the line win.",
 )
+@click.option(
+    "--config-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of the host file and exit.",
+)
 @click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
-@click.option("--policy", default="sawtooth", show_default=True, help="sawtooth or fixed:SIZE.")
+@click.option("--policy", default="lfq", show_default=True, help="lfq, sawtooth or fixed:SIZE.")
+@click.option("--prefer", type=PREFERENCE, help="What lfq prefers.  [default: balanced]")
+@click.option("--alpha", type=float, help="Price of delay for lfq, 1/s, in place of --prefer.")
 @click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
 @click.option("--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV.")
 @click.option("--gro-off", multiple=True, metavar="IF", help="Switch GRO of this interface off.")
@@ -66,6 +88,7 @@ def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
 @click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
 @click.option("--isolate", default="flow", show_default=True, help="flow, source-host or destination-host.")
+@click.option("--classifier", default="auto", show_default=True, help="auto, ebpf, cbpf or flow.")
 @click.option("--metrics", metavar="ADDR:PORT", help="Serve Prometheus metrics; :PORT is loopback.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; needs no root.")
 @click.option("--force", is_flag=True, help="Replace a foreign root qdisc (detach restores it).")
@@ -75,15 +98,21 @@ def command(
 ) -> None:
     """Put a fair queue on DEV, or change the one that is there without losing a packet."""
     from linux_qdisc import state
+    from linux_qdisc.control import ask
     from linux_qdisc.device import device_facts
     from linux_qdisc.operations import as_commands
-    from linux_qdisc.session import ask, plan_attach, require_net_admin
+    from linux_qdisc.plan import plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
 
+    wishes["policy"] = with_preference(
+        wishes["policy"],  # type: ignore[arg-type]
+        wishes.pop("prefer"),  # type: ignore[arg-type]
+        wishes.pop("alpha"),  # type: ignore[arg-type]
+    )
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
-    operations, _before = plan_attach(wanted, force=force)
+    operations = plan_attach(wanted, force=force).operations
     if wanted.offloads == "keep" and "QOS_READY_FD" not in os.environ:
         _say_what_offloads_cost(wanted)
     if dry_run:
@@ -91,14 +120,15 @@ def command(
         if settings.as_json:
             print_json({"schema": 1, "commands": commands})
         else:
-            print("\n".join(commands))
+            for line in commands:
+                print(line)
         return
     require_net_admin()
     key = state.Key.of(device_facts(wanted.device).ifindex)
     if state.is_locked(key):
         if foreground:
             raise BusyError(f"{wanted.device} is controlled already; 'qos detach {wanted.device}' ends that")
-        answer = ask(key, {"do": "reload", "settings": wanted.to_json()})
+        answer = ask(key, {"do": "reload", "settings": wanted.to_json(), "force": force})
         if answer is None:
             raise BusyError(f"the controller of {wanted.device} does not answer")
         _raise_answer(answer)
@@ -125,7 +155,7 @@ def _say_what_offloads_cost(wanted: QueueSettings) -> None:
 
 def _control(wanted: QueueSettings, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
-    from linux_qdisc.session import Session, detach
+    from linux_qdisc.session import Session
 
     channel = os.environ.pop("QOS_READY_FD", None)
 
@@ -134,29 +164,34 @@ def _control(wanted: QueueSettings, force: bool) -> None:
             os.write(int(channel), json.dumps(answer).encode())
             os.close(int(channel))
 
-    stop_metrics = None
     try:
         session = Session(wanted, force=force)
-        if wanted.metrics is not None:
-            from linux_qdisc.metrics import serve
-
-            try:
-                stop_metrics = serve(wanted.metrics, session.summaries)
-            except QosError:
-                session.close()
-                detach(wanted.device)
-                raise
     except QosError as error:
         if channel is None:
             raise
         tell({"ok": False, "error": str(error), "exit_code": error.exit_code})
         return
+
+    def ready() -> None:
+        tell({"ok": True})
+        _notify_systemd("READY=1")
+
     try:
-        session.run(lambda: tell({"ok": True}))
+        session.run(ready)
     finally:
-        if stop_metrics is not None:
-            stop_metrics()
         session.close()
+
+
+def _notify_systemd(message: str) -> None:
+    """Tell the service manager, if one started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        try:
+            channel.sendto(message.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+        except OSError as error:
+            log.warning("systemd could not be told: %s", error)
 
 
 def _start_in_background() -> None:

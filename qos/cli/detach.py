@@ -12,7 +12,7 @@ from qos.errors import InputError
 @click.argument("device", metavar="DEV")
 def command(settings: CommandSettings, device: str) -> None:
     """Remove the fair queue from DEV and restore what was there."""
-    from linux_qdisc.session import detach
+    from linux_qdisc.release import detach
 
     problems = detach(device)
     if settings.as_json:

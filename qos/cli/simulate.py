@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, verb
+from qos.cli.preference import PREFERENCE, with_preference
 from qos.errors import QosError, ValueRefusedError
 from qos.units import NANOSECONDS_PER_SECOND, parse_size
 
@@ -75,8 +77,12 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 @click.option("--queue", "discipline", default="fq_codel", show_default=True, help="Queue discipline.")
 @click.option("--limit", type=_Limit(), help="Limit of the queue: 100p, 150kb (default: the discipline's).")
 @click.option("--flow-limit", type=_Limit(), help="Limit of each flow's part of a fair queue: 20p, 30kb.")
-@click.option("--policy", help="Limit policy that is polled, for a fair queue: sawtooth, fixed:30kb, ...")
-@click.option("--poll", type=DURATION, default="10ms", show_default=True, help="Interval of the policy.")
+@click.option(
+    "--policy", help="Limit policy that is polled, for a fair queue: lfq, sawtooth, fixed:30kb, ..."
+)
+@click.option("--prefer", type=PREFERENCE, help="What lfq prefers: latency, balanced or throughput.")
+@click.option("--alpha", type=float, help="Price of delay for lfq, 1/s, in place of --prefer.")
+@click.option("--poll", type=DURATION, default="20ms", show_default=True, help="Interval of the policy.")
 @click.option("--duration", type=DURATION, help="Simulated time.  [default: 5s, or the file's]")
 @click.option("--recovery", type=click.Choice(["classic", "prr"]), default="classic", show_default=True)
 @click.option("--loss-detection", type=click.Choice(["sack", "rack"]), default="sack", show_default=True)
@@ -132,14 +138,13 @@ def _from_file(options: dict[str, Any]) -> Scenario:
     source = click.get_current_context().get_parameter_source
     dumbbell_only = (
         *("rate", "rtt", "groups", "discipline", "limit", "flow_limit", "recovery", "loss_detection"),
+        *("policy", "prefer", "alpha", "poll"),
         *("mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
     )
     for name in dumbbell_only:
         if source(name) == click.core.ParameterSource.COMMANDLINE:
             flag = {"groups": "flow", "discipline": "queue"}.get(name, name).replace("_", "-")
             raise ValueRefusedError(f"--{flag} describes a dumbbell; a scenario file says it itself")
-    from dataclasses import replace
-
     from qos.simulation.files import load_scenario
 
     plan = load_scenario(options["scenario"])
@@ -191,26 +196,28 @@ def _queue(options: dict[str, Any]) -> QueueConfiguration:
     if options["ecn"]:
         parameters["ecn"] = True
     made = queue(options["discipline"], **parameters)
+    policy = with_preference(options["policy"] or made.policy, options["prefer"], options["alpha"])
     fair_only = [flag for flag in ("flow_limit", "policy") if options[flag] is not None and made.flows == 1]
     if fair_only:
         flag = fair_only[0].replace("_", "-")
         raise ValueRefusedError(
             f"--{flag} needs a queue with a part for each flow, such as fq, not {made.discipline}"
         )
-    return made
+    if not policy:
+        return made
+    return replace(made, policy=policy, poll_s=options["poll"] / NANOSECONDS_PER_SECOND)
 
 
 def _run(plan: Scenario, options: dict[str, Any]) -> tuple[Result, Any]:
+    from qos.simulation.polling import configured_policies, run_polled
     from qos.simulation.simulation import Simulation
 
     simulation = Simulation(plan)
-    advance: Any = simulation.run_until
-    if options["policy"] is not None:
-        from qos.simulation.polling import PolledLimits
+    policies = configured_policies(simulation)
 
-        advance = PolledLimits(
-            simulation, options["policy"], options["poll"] / NANOSECONDS_PER_SECOND
-        ).run_until
+    def advance(time_s: float) -> None:
+        run_polled(simulation, policies, time_s)
+
     if options["interval"] is None and options["out"] is None:
         advance(plan.duration_s)
         return simulation.result(), None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qos.cli.common import CommandSettings, console, print_json, verb
 from qos.errors import InputError
 from qos.units import format_rate, format_size
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @verb(short_help="Show what is attached and what it does.")
@@ -22,50 +25,39 @@ def command(settings: CommandSettings, device: str | None) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("interface", "rate", "policy", "controller", "flows", "backlog", "drops"):
+    for title in ("interface", "", "rate", "policy", "controller", "flows", "backlog", "drops"):
         table.add_column(title)
     for row in rows:
-        table.add_row(
-            row["device"],
-            format_rate(row["rate_bps"]),
-            row["policy"],
-            f"process {row['pid']}" if row["controlled"] else "none",
-            str(row["flows_waiting"]),
-            format_size(row["backlog_bytes"]),
-            str(row["drops"]),
-        )
+        controller = f"process {row['pid']}" if row["controlled"] else "none"
+        _add(table, row, "out", row, controller)
+        if row["ingress"] is not None:
+            _add(table, row | {"rate_bps": row["ingress_rate_bps"]}, "in", row["ingress"], "")
     if rows:
         console(settings).print(table)
     else:
         console(settings, stderr=True).print("no interface has a queue of ours; 'qos attach DEV --rate RATE'")
 
 
-def _rows(device: str | None) -> list[dict[str, Any]]:
-    from linux_qdisc import state
-    from linux_qdisc.device import all_devices, device_facts
-    from linux_qdisc.rtnetlink import NetlinkSocket
-    from linux_qdisc.stats import ClassReader
+def _add(
+    table: Table, settings: dict[str, Any], direction: str, figures: dict[str, Any], controller: str
+) -> None:
+    table.add_row(
+        settings["device"] if direction == "out" else "",
+        direction,
+        format_rate(settings["rate_bps"]),
+        settings["policy"],
+        controller if figures["standing"] else "the queue was removed",
+        str(figures["flows_waiting"]),
+        format_size(figures["backlog_bytes"]),
+        str(figures["drops"]),
+    )
 
-    wanted = device_facts(device).ifindex if device else None
-    names = {row.ifindex: row.name for row in all_devices()}
-    found = []
-    with NetlinkSocket() as netlink:
-        for key, held in state.attached():
-            if key.ifindex not in names or wanted not in (None, key.ifindex):
-                continue
-            counters = ClassReader(netlink, key.ifindex, held.settings.flows).read()
-            found.append(
-                held.settings.to_json()
-                | {
-                    "device": names[key.ifindex],
-                    "pid": held.pid,
-                    "controlled": state.is_locked(key),
-                    "flows_waiting": int((counters.backlog_bytes > 0).sum()),
-                    "backlog_bytes": int(counters.backlog_bytes.sum()),
-                    "sent_bytes": int(counters.sent_bytes.sum()),
-                    "drops": int(counters.dropped_packets.sum()),
-                }
-            )
+
+def _rows(device: str | None) -> list[dict[str, Any]]:
+    from linux_qdisc.device import device_facts
+    from linux_qdisc.monitor import attached_figures
+
+    found = attached_figures(device_facts(device).ifindex if device else None)
     if device and not found:
         raise InputError(f"{device} has no queue of ours; 'qos attach {device} --rate RATE' makes one")
     return found

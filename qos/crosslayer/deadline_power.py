@@ -1,10 +1,12 @@
 """Mode and power under a packet deadline, with the least energy: a Markov decision process and its judge.
 
 Packets of `units` arrive every `period` slots and expire three periods later. With one queue in order, the
-units in the queue and the slot of the period say all about every packet's age, so that the state is (channel,
-units, slot of the period). Value iteration gives for each state the best choice: a mode with its power, or
-silence to wait for a better channel. The fixed design sends at full power, in the fastest mode within a
-target error rate, whenever there is something to send.
+units in the queue and the slot of the period say all about every packet's age, so that the state is
+(channel, units, slot of the period). The channel is the SNR and whether it rises or falls: a channel that
+rises is worth waiting for (a first-order chain does not know that; Clarke fading is smooth over a slot).
+Value iteration gives for each state the best choice: a mode with its power, or silence to wait for a better
+channel. The fixed design sends at full power, in the fastest mode within a target error rate, whenever
+there is something to send.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from numpy.typing import NDArray
 
 from qos.crosslayer.channel.doppler import clarke_snr
 from qos.crosslayer.channel.fading import NakagamiFading
-from qos.crosslayer.channel.markov import first_order_chain
 from qos.crosslayer.energy import PowerModel, SlotChoices, slot_choices
 from qos.crosslayer.guards import check_count, check_positive
 from qos.crosslayer.modes import ModeTable
@@ -31,6 +32,10 @@ Decide = Callable[[int, Whole], tuple[Whole, Floats, Floats]]
 """From the slot and the queues: units sent, energy, and error rate, each of shape (users,)."""
 
 STATES = 24
+"""Levels of the SNR, equally likely."""
+TRENDS = 4
+"""Rates of change of the SNR within a level, equally likely."""
+_COUNTED_SLOTS, _COUNTED_USERS, _COUNTING_SEED = 4000, 250, 719
 _CYCLES = 60
 PERIODS = 3
 
@@ -69,20 +74,80 @@ class DeadlineTraffic:
 
 
 @dataclass(frozen=True, eq=False)
+class TrendChannel:
+    """Clarke fading as a chain whose states are a level of the SNR and its change since the last slot.
+
+    Attributes
+    ----------
+    edges
+        SNRs (power ratios) between the levels, shape (STATES - 1,).
+    trend_edges
+        Ratios of the SNR to that of the slot before, between the trends of each level, shape
+        (STATES, TRENDS - 1).
+    transition
+        Probabilities from state to state, shape (STATES TRENDS, STATES TRENDS); state = level TRENDS + trend.
+    """
+
+    edges: Floats
+    trend_edges: Floats
+    transition: Floats
+
+    def levels(self, snr: Floats) -> Whole:
+        """Level of each SNR, same shape."""
+        return np.asarray(np.searchsorted(self.edges, snr, side="right"))
+
+    def states(self, snr: Floats) -> Whole:
+        """State in each slot, shape (slots, users) as `snr`; the first slot counts as steady."""
+        level = self.levels(snr)
+        return _states(self.trend_edges, level, _change(snr))
+
+
+def _change(snr: Floats) -> Floats:
+    return np.asarray(np.concatenate([np.ones((1, snr.shape[1])), snr[1:] / snr[:-1]]))
+
+
+def _states(trend_edges: Floats, level: Whole, change: Floats) -> Whole:
+    state = level * TRENDS
+    for edge in range(TRENDS - 1):
+        state += change >= trend_edges[level, edge]
+    return state
+
+
+def trend_channel(fading: NakagamiFading, doppler_slot: float) -> TrendChannel:
+    """Count the chain in a draw of Clarke fading of its own (always the same draw)."""
+    edges = fading.quantile(np.arange(1, STATES) / STATES)
+    snr = clarke_snr(fading, doppler_slot, _COUNTED_SLOTS, _COUNTED_USERS, _COUNTING_SEED)
+    level = np.searchsorted(edges, snr, side="right")
+    change = _change(snr)
+    parts = np.arange(1, TRENDS) / TRENDS
+    trend_edges = np.ones((STATES, TRENDS - 1))
+    for here in range(STATES):
+        inside = change[1:][level[1:] == here]
+        if inside.size:
+            trend_edges[here] = np.quantile(inside, parts)
+    state = _states(trend_edges, level, change)[1:]
+    count = STATES * TRENDS
+    pairs = state[:-1] * count + state[1:]
+    counted = np.bincount(pairs.ravel(), minlength=count * count).reshape(count, count).astype(float)
+    counted[np.arange(count), np.arange(count)] += counted.sum(axis=1) == 0  # a state never seen stays
+    return TrendChannel(edges, trend_edges, counted / counted.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
 class DeadlinePolicy:
     """What to do in each state.
 
     Attributes
     ----------
-    edges
-        SNRs (power ratios) between the channel states.
+    channel
+        The channel states.
     choices
-        What each channel state offers.
+        What each level of the SNR offers.
     action
         Choice by slot of the period, channel state and units in the queue.
     """
 
-    edges: Floats
+    channel: TrendChannel
     choices: SlotChoices
     action: Whole
 
@@ -90,7 +155,7 @@ class DeadlinePolicy:
 def plan(
     table: ModeTable,
     fading: NakagamiFading,
-    doppler_slot: float,
+    channel: TrendChannel,
     traffic: DeadlineTraffic,
     power: PowerModel,
     late_price: float,
@@ -99,8 +164,8 @@ def plan(
 
     Parameters
     ----------
-    table, fading, doppler_slot
-        Modes and the channel at reference power.
+    table, fading, channel
+        Modes, and the channel at reference power with its chain (`trend_channel`).
     traffic
         Packets.
     power
@@ -109,31 +174,30 @@ def plan(
         Energy that a late packet counts as, more than 0.
     """
     check_positive("price of a late packet", late_price)
-    edges = fading.quantile(np.arange(1, STATES) / STATES)
-    chain = first_order_chain(fading, edges, doppler_slot)
-    # A state offers what its lower end could do: no error rate is better than planned by much.
+    # A level offers what its lower end could do: no error rate is better than planned by much.
     centre = fading.quantile((np.arange(STATES) + 0.4) / STATES)
     choices = slot_choices(table, centre, traffic.packets(table), power)
     room = PERIODS * traffic.units
     queue = np.arange(room + 1)
     after = np.maximum(queue[None, None] - choices.packets[..., None], 0)
-    state = np.arange(STATES)[:, None, None]
-    action = np.zeros((traffic.period, STATES, room + 1), dtype=np.int64)
-    value = np.zeros((STATES, room + 1))
+    level = np.repeat(np.arange(STATES), TRENDS)
+    after, arrive, energy = after[level], choices.arrive[level, :, None], choices.energy[level, :, None]
+    state = np.arange(level.size)[:, None, None]
+    action = np.zeros((traffic.period, level.size, room + 1), dtype=np.int64)
+    value = np.zeros((level.size, room + 1))
     left = np.minimum(queue, (PERIODS - 1) * traffic.units)
     late = (queue > (PERIODS - 1) * traffic.units) * late_price
     for _ in range(_CYCLES):
         ahead = value[:, left + traffic.units] + late
         for slot in range(traffic.period - 1, -1, -1):
-            expected = chain.transition @ ahead
-            arrive = choices.arrive[..., None]
+            expected = channel.transition @ ahead
             worth = arrive * expected[state, after] + (1 - arrive) * expected[:, None, :]
-            worth = worth + choices.energy[..., None]
+            worth = worth + energy
             worth[:, 1:, 0] = np.inf
             action[slot] = np.argmin(worth, axis=1)
             ahead = np.min(worth, axis=1)
         value = ahead - ahead[0, 0]
-    return DeadlinePolicy(edges, choices, action)
+    return DeadlinePolicy(channel, choices, action)
 
 
 def plan_for_on_time(
@@ -154,7 +218,8 @@ def plan_for_on_time(
     """
     scale = float(power.energy(np.zeros(1))[0])
     low, high = math.log(0.1 * scale), math.log(1e5 * scale)
-    best = plan(table, fading, doppler_slot, traffic, power, math.exp(high))
+    channel = trend_channel(fading, doppler_slot)
+    best = plan(table, fading, channel, traffic, power, math.exp(high))
     reached = run_planned(table, traffic, trial, best).on_time
     if reached < on_time:
         raise InfeasibleError(
@@ -162,7 +227,7 @@ def plan_for_on_time(
         )
     for _ in range(10):
         middle = (low + high) / 2
-        policy = plan(table, fading, doppler_slot, traffic, power, math.exp(middle))
+        policy = plan(table, fading, channel, traffic, power, math.exp(middle))
         if run_planned(table, traffic, trial, policy).on_time >= on_time:
             best, high = policy, middle
         else:
@@ -215,12 +280,12 @@ def run_planned(
     table: ModeTable, traffic: DeadlineTraffic, trial: EnergyTrial, policy: DeadlinePolicy
 ) -> EnergyFigures:
     """Run a planned policy; within a state it uses the state's power and mode at the SNR that is."""
-    state = np.searchsorted(policy.edges, trial.snr, side="right")
+    level, state = policy.channel.levels(trial.snr), policy.channel.states(trial.snr)
     gain = _gains(table, policy)
 
     def decide(slot: int, queue: Whole) -> tuple[Whole, Floats, Floats]:
-        here = state[slot]
-        choice = policy.action[slot % traffic.period, here, queue]
+        here = level[slot]
+        choice = policy.action[slot % traffic.period, state[slot], queue]
         sent = policy.choices.packets[here, choice]
         snr = trial.snr[slot] * gain[here, choice]
         error = table.error_rate(np.maximum(choice - 1, 0), snr)

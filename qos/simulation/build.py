@@ -39,7 +39,7 @@ from schedulers.packet.layout import (
     SOJOURN_LEVELS,
     SUBQUEUE_DTYPE,
 )
-from schedulers.packet.per_packet_names import DEFAULT_PARAMETERS, MEMORY_WIDTHS, NUMBERS
+from schedulers.packet.per_packet_names import MEMORY_WIDTHS, NUMBERS, default_parameters
 from schedulers.packet.registry import QueueConfiguration
 
 NS = 1_000_000_000
@@ -159,7 +159,7 @@ def build(scenario: Scenario, paths: Paths) -> State:
         backlogs=np.zeros(len(links) * int(queues["backlog_bins"][0])),
         rtts=np.zeros(len(flows) * layout.RTT_LEVELS * layout.RTT_BINS, np.int64),
         memory=np.zeros((len(subqueues) if policy else 1, width)),
-        parameters=np.array(DEFAULT_PARAMETERS.get(policy, (0.0,))),
+        parameters=default_parameters(policy),
         drops=np.zeros(len(flows), np.int64),
     )
     bind(state)

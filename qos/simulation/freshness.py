@@ -18,7 +18,7 @@ _STAMP = "core.fingerprint"
 
 def _sources() -> list[Path]:
     packet = Path(next(iter(schedulers.packet.__path__)))
-    return sorted([*_HERE.rglob("*.py"), *packet.rglob("*.py")])
+    return sorted([*_HERE.rglob("*.py"), *_HERE.with_name("training").rglob("*.py"), *packet.rglob("*.py")])
 
 
 def discard_stale_code() -> None:

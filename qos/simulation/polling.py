@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qos.errors import ValueRefusedError
+from qos.simulation.build import configuration
 from qos.simulation.simulation import QueueCounters, Simulation
-from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, make_policy
+from schedulers.packet.limits import (
+    FlowCounters,
+    LimitPolicy,
+    QueueContext,
+    first_limit_bytes,
+    make_policy,
+)
 
 IDLE_S = 1.0
 """A flow that was quiet for so long starts afresh."""
@@ -48,7 +57,7 @@ class PolledLimits:
         slots = len(self._last.sent_bytes)
         if slots == 1:
             raise ValueRefusedError("a limit policy needs a queue with a part for each flow, such as fq")
-        self._context = _context(simulation, queue_id, slots)
+        self._context = _context(simulation, queue_id, slots, policy)
         self._policy = make_policy(policy, self._context) if isinstance(policy, str) else policy
         self._quiet_s = np.full(slots, IDLE_S)
         simulation.set_limits(queue_id, self._context.initial_limit_bytes)
@@ -61,15 +70,18 @@ class PolledLimits:
         """What the policy is told of the queue."""
         return self._context
 
+    @property
+    def next_s(self) -> float:
+        """When the next poll is due."""
+        return self._start_s + (self._polls + 1) * self._interval_s
+
     def run_until(self, time_s: float) -> None:
         """Run the simulation, with a poll at each interval."""
-        while (poll_s := self._start_s + (self._polls + 1) * self._interval_s) <= time_s + CLOCK_S:
-            self._simulation.run_until(poll_s)
-            self._poll()
-            self._polls += 1
-        self._simulation.run_until(max(time_s, self._simulation.now_s))
+        run_polled(self._simulation, [self], time_s)
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
+        """Read the counters now and set the limits."""
+        self._polls += 1
         now = self._simulation.queue_counters(self._queue_id)
         dt_s = self._simulation.now_s - self._last_s
         self._last_s = self._simulation.now_s
@@ -108,11 +120,46 @@ class PolledLimits:
         )
 
 
-def _context(simulation: Simulation, queue_id: int, slots: int) -> QueueContext:
+def configured_policies(simulation: Simulation) -> list[PolledLimits]:
+    """Make the policies that the queues of a scenario ask for (`QueueConfiguration.policy`)."""
+    found = []
+    for queue_id, direction in enumerate(simulation.paths.directions):
+        chosen = configuration(simulation.scenario, direction)
+        if chosen.policy:
+            found.append(PolledLimits(simulation, chosen.policy, chosen.poll_s, queue_id))
+    return found
+
+
+def run_polled(simulation: Simulation, policies: Sequence[PolledLimits], time_s: float) -> None:
+    """Run a simulation, with the polls of all policies at their times.
+
+    Parameters
+    ----------
+    simulation
+        What runs.
+    policies
+        From `configured_policies`; the same ones for all parts of a run.
+    time_s
+        Until when.
+    """
+    while policies:
+        due_s = min(policy.next_s for policy in policies)
+        if due_s > time_s + CLOCK_S:
+            break
+        simulation.run_until(due_s)
+        for policy in policies:
+            if policy.next_s <= due_s + CLOCK_S:
+                policy.poll()
+    simulation.run_until(max(time_s, simulation.now_s))
+
+
+def _context(simulation: Simulation, queue_id: int, slots: int, policy: LimitPolicy | str) -> QueueContext:
     rate_bps = int(simulation.state.links["rate_bps"][queue_id])
     mtu_bytes = int(simulation.state.queues["mtu_bytes"][queue_id])
     least = LEAST_FRAMES * mtu_bytes
-    initial = min(max(int(rate_bps * INITIAL_LIMIT_S / 8), least), LARGEST_LIMIT_BYTES)
+    first = first_limit_bytes(policy, rate_bps, mtu_bytes) if isinstance(policy, str) else None
+    wanted = int(rate_bps * INITIAL_LIMIT_S / 8) if first is None else first
+    initial = min(max(wanted, least), LARGEST_LIMIT_BYTES)
     return QueueContext(
         slots=slots,
         rate_bps=rate_bps,

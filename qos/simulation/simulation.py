@@ -140,6 +140,20 @@ class Simulation:
             self._state = grown(self._state, int(need))
         self._cpu_s += time.process_time() - started
 
+    def make_room(self, need: int) -> None:
+        """Give the arrays more of what the compiled core came back for."""
+        self._state = grown(self._state, need)
+
+    def rewind(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this simulation, in the same memory where it still fits."""
+        same = zip(self._state, snapshot.state, strict=True)
+        if all(array.shape == start.shape for array, start in same):
+            for array, start in zip(self._state, snapshot.state, strict=True):
+                np.copyto(array, start)
+            bind(self._state)
+        else:
+            self._state = copied(snapshot.state)
+
     def run(self) -> Result:
         """Run to the end of the scenario and collect what was measured."""
         self.run_until(self._scenario.duration_s)

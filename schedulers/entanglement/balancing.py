@@ -74,6 +74,13 @@ class Balancer:
             self.loads[qubit] += shares[part]
         return on_qubits(task, names)
 
+    def propose(self, task: PeriodicTask) -> PeriodicTask:
+        """Give the task on the qubits that the rule would choose now, without counting its load."""
+        before = dict(self.loads)
+        found = self.place(task)
+        self.loads = before
+        return found
+
     def _names(self, shares: Mapping[str, float]) -> dict[str, str]:
         parts: dict[tuple[str, str], list[tuple[float, str]]] = {}
         for part, share in shares.items():

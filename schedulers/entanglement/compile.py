@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from qos.demands import EntanglementDemand
 from qos.errors import InfeasibleError, QosError, ValueRefusedError
-from schedulers.entanglement.balancing import BALANCE_RULES, BalanceRule, balanced
+from schedulers.entanglement.balancing import BALANCE_RULES, Balancer, BalanceRule
 from schedulers.entanglement.bell_diagonal import Memory
 from schedulers.entanglement.delivery import Physics
 from schedulers.entanglement.links import LinkHardware
@@ -150,7 +150,7 @@ class CompiledDemand:
     plans
         All paths that serve the demand, the one of `task` first.
     alternatives
-        The tasks of the other paths, with the same id: a scheduler may take one of them instead.
+        The tasks of the other paths, with the same id: ``cpsat`` may take one of them instead.
     """
 
     demand: EntanglementDemand
@@ -235,9 +235,15 @@ class Compiler:
 
     def balanced_set(self, demands: Sequence[CompiledDemand]) -> TaskSet:
         """Put the tasks of compiled demands on the network's qubits."""
-        tasks = balanced((compiled.task for compiled in demands), self.network.qubits, self.options.balance)
+        balancer = Balancer(self.network.qubits, self.options.balance)
+        tasks = tuple(balancer.place(compiled.task) for compiled in demands)
+        alternatives = {
+            compiled.task.task_id: tuple(map(balancer.propose, compiled.alternatives))
+            for compiled in demands
+            if compiled.alternatives
+        }
         name = self.options.name or self.network.topology.name
-        return TaskSet(self.options.search.slot_s, tasks, name)
+        return TaskSet(self.options.search.slot_s, tasks, name, alternatives)
 
     def compile_one(
         self, demand: EntanglementDemand, packet: Packet | None = None, *, task_id: int = 0

@@ -3,84 +3,132 @@
 A document is a list of demands, or an object that holds it under ``demands``. The keys of a demand
 are ``source``, ``destination``, ``rate_ebit_per_s``, ``min_fidelity``, and where wanted
 ``max_jitter_s``, ``probability``, ``pairs`` and ``window_s``; those of task sets (``src``, ``dst``,
-``rate``, ``f_min``) do too.
+``rate``, ``f_min``) do too. ``max_qber`` may stand for the fidelity, and ``key_bit_per_s`` (with
+``key_protocol``: ``bb84`` or ``e91``) for the rate; a key rate alone gets the fidelity at which it is
+easiest to serve.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from math import isfinite
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qos.demands import EntanglementDemand
-from qos.errors import InputError
+from qos.errors import InputError, QosError
 from schedulers.entanglement.compile import Packet
-from topologies.guards import read_text
+from schedulers.entanglement.plain_values import SHOWN, items, load_plain, node_id, number, whole
+from schedulers.entanglement.secret_key import (
+    KEY_PROTOCOLS,
+    KeyProtocol,
+    easiest_key_demand,
+    fidelity_for_error_rate,
+    key_demand,
+)
+
+if TYPE_CHECKING:
+    from schedulers.entanglement.compile import Compiler
 
 ALIASES = {"src": "source", "dst": "destination", "rate": "rate_ebit_per_s", "f_min": "min_fidelity"}
-NUMBERS = ("rate_ebit_per_s", "min_fidelity", "max_jitter_s", "probability", "window_s")
-NEEDED = ("source", "destination", "rate_ebit_per_s", "min_fidelity")
-KNOWN = (*NEEDED, "max_jitter_s", "probability", "pairs", "window_s")
+NUMBERS = (
+    "rate_ebit_per_s", "min_fidelity", "max_jitter_s", "probability", "window_s", "max_qber", "key_bit_per_s"
+)  # fmt: skip
+ENDS = ("source", "destination")
+FIGURES = ("rate_ebit_per_s", "min_fidelity")
+KNOWN = (
+    *ENDS, *FIGURES, "max_jitter_s", "probability", "pairs", "window_s",
+    "max_qber", "key_bit_per_s", "key_protocol",
+)  # fmt: skip
 PASSED_OVER = ("task",)
 """Keys of task sets that say nothing here."""
 
 MAX_DEMANDS = 100_000
-_SHOWN = 60
-
-
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise InputError(f"{where}: expected a number, got {str(value)[:_SHOWN]!r}")
-    return float(value)
 
 
 def _fields(raw: object, where: str) -> dict[str, Any]:
     """Judge one demand's keys, and give its values under their own names."""
     if not isinstance(raw, Mapping):
-        raise InputError(f"{where}: expected an object with {', '.join(NEEDED)}")
+        raise InputError(f"{where}: expected an object with {', '.join((*ENDS, *FIGURES))}")
     fields: dict[str, Any] = {}
     for key, value in raw.items():
         name = ALIASES.get(str(key), str(key))
         if name in PASSED_OVER:
             continue
         if name not in KNOWN:
-            raise InputError(f"{where}.{str(key)[:_SHOWN]}: unknown key; known are {', '.join(KNOWN)}")
+            raise InputError(f"{where}.{str(key)[:SHOWN]}: unknown key; known are {', '.join(KNOWN)}")
         if name in fields:
             raise InputError(f"{where}.{key}: given twice, also as {name}")
         if name in NUMBERS:
-            value = None if value is None and name not in NEEDED else _number(value, f"{where}.{key}")
+            value = None if value is None and name not in FIGURES else number(value, f"{where}.{key}")
         fields[name] = value
-    missing = [name for name in NEEDED if name not in fields]
-    if missing:
-        raise InputError(f"{where}.{missing[0]}: is missing")
+    _judge_together(fields, where)
     return fields
 
 
-def _demand(raw: object, where: str) -> tuple[EntanglementDemand, Packet]:
+def _judge_together(fields: Mapping[str, Any], where: str) -> None:
+    """Refuse a demand without ends, rate or fidelity, or with two of one."""
+    given = {name for name, value in fields.items() if value is not None}
+    for one, other in (("max_qber", "min_fidelity"), ("key_bit_per_s", "rate_ebit_per_s")):
+        if {one, other} <= given:
+            raise InputError(f"{where}.{one}: {other} is given too; leave one of them out")
+    if "key_bit_per_s" in given:
+        if fields.get("key_protocol", KEY_PROTOCOLS[0]) not in KEY_PROTOCOLS:
+            raise InputError(f"{where}.key_protocol: expected {' or '.join(KEY_PROTOCOLS)}")
+    elif "key_protocol" in given:
+        raise InputError(f"{where}.key_protocol: belongs to key_bit_per_s, which is missing")
+    needed = [*ENDS]
+    if "key_bit_per_s" not in given:
+        needed += [name for name in FIGURES if not (name == "min_fidelity" and "max_qber" in given)]
+    missing = [name for name in needed if name not in fields]
+    if missing:
+        raise InputError(f"{where}.{missing[0]}: is missing")
+
+
+def _rate_and_fidelity(
+    fields: Mapping[str, Any], where: str, compiler: Compiler | None
+) -> tuple[float, float]:
+    """Turn error rates and key rates into pairs."""
+    fidelity = fields.get("min_fidelity")
+    source, destination = (str(fields[name]) for name in ENDS)
+    if fields.get("max_qber") is not None:
+        try:
+            fidelity = fidelity_for_error_rate(fields["max_qber"])
+        except QosError as error:
+            raise InputError(f"{where}.max_qber: {error}") from None
+    if fields.get("key_bit_per_s") is None:
+        return fields["rate_ebit_per_s"], cast("float", fidelity)
+    protocol = cast("KeyProtocol", fields.get("key_protocol", KEY_PROTOCOLS[0]))
+    bits = fields["key_bit_per_s"]
+    try:
+        if fidelity is not None:
+            demand = key_demand(source, destination, bits, protocol, fidelity)
+        elif compiler is None:
+            raise InputError("needs min_fidelity or max_qber here")
+        else:
+            network = compiler
+            network.network.check_ends(source, destination)
+            demand = easiest_key_demand(
+                source, destination, bits, protocol, lambda f: network.highest_rate(source, destination, f)
+            )
+    except QosError as error:
+        raise type(error)(f"{where}.key_bit_per_s: {error}") from None
+    return demand.rate_ebit_per_s, demand.min_fidelity
+
+
+def _demand(raw: object, where: str, compiler: Compiler | None) -> tuple[EntanglementDemand, Packet]:
     fields = _fields(raw, where)
-    ends = []
-    for name in ("source", "destination"):
-        value = fields[name]
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise InputError(f"{where}.{name}: expected the id of a node, got {str(value)[:_SHOWN]!r}")
-        ends.append(str(value))
-    pairs = fields.get("pairs", 1)
-    if type(pairs) is not int:
-        raise InputError(f"{where}.pairs: expected a whole number, got {str(pairs)[:_SHOWN]!r}")
+    source, destination = (node_id(fields[name], f"{where}.{name}") for name in ENDS)
+    pairs = whole(fields.get("pairs", 1), f"{where}.pairs")
+    rate, fidelity = _rate_and_fidelity(fields, where, compiler)
     demand = EntanglementDemand(
-        ends[0],
-        ends[1],
-        fields["rate_ebit_per_s"],
-        fields["min_fidelity"],
-        fields.get("max_jitter_s"),
-        fields.get("probability"),
+        source, destination, rate, fidelity, fields.get("max_jitter_s"), fields.get("probability")
     )
     return demand, Packet(pairs, fields.get("window_s"))
 
 
-def read_demands(raw: object, source: str) -> tuple[tuple[EntanglementDemand, Packet], ...]:
+def read_demands(
+    raw: object, source: str, compiler: Compiler | None = None
+) -> tuple[tuple[EntanglementDemand, Packet], ...]:
     """Make demands of plain data.
 
     Parameters
@@ -89,40 +137,42 @@ def read_demands(raw: object, source: str) -> tuple[tuple[EntanglementDemand, Pa
         A list of demands, or an object with one under ``demands``.
     source
         The file, for errors.
+    compiler
+        Of the network, for secret-key rates without a fidelity.
 
     Raises
     ------
     InputError
         If a key is missing, unknown or of the wrong kind; names file and key. Ranges are judged where the
         demands are compiled.
+    ValueRefusedError, InfeasibleError
+        If a secret-key rate cannot be.
     """
     if isinstance(raw, Mapping):
         if "demands" not in raw:
             raise InputError(f"{source}: demands: is missing")
         raw = raw["demands"]
-    if not isinstance(raw, list) or not raw:
-        raise InputError(f"{source}: demands: expected a list of one demand or more")
-    if len(raw) > MAX_DEMANDS:
-        raise InputError(f"{source}: demands: {len(raw)} are more than {MAX_DEMANDS}")
-    return tuple(_demand(one, f"{source}: demands[{index}]") for index, one in enumerate(raw))
+    listed = items(raw, f"{source}: demands", MAX_DEMANDS)
+    return tuple(_demand(one, f"{source}: demands[{index}]", compiler) for index, one in enumerate(listed))
 
 
-def load_demands(path: str | os.PathLike[str]) -> tuple[tuple[EntanglementDemand, Packet], ...]:
+def load_demands(
+    path: str | os.PathLike[str], compiler: Compiler | None = None
+) -> tuple[tuple[EntanglementDemand, Packet], ...]:
     """Read demands from a YAML or JSON file.
 
     Parameters
     ----------
     path
         The file; the suffix ``.json`` says JSON, anything else is read as YAML.
+    compiler
+        As for `read_demands`.
 
     Raises
     ------
     InputError
         If the file cannot be read or is not such a document.
+    ValueRefusedError, InfeasibleError
+        As `read_demands`.
     """
-    from topologies import json_files, yaml_files
-
-    place = Path(path)
-    parse = json_files.parse if place.suffix.lower() == ".json" else yaml_files.parse
-    raw, _ = parse(read_text(place), str(place))
-    return read_demands(raw, str(place))
+    return read_demands(load_plain(path), os.fspath(path), compiler)

@@ -8,9 +8,11 @@ periods. Instance ``k`` of a task is released at ``k * period_slots`` and due on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Literal
+
+from qos.errors import ValueRefusedError
 
 Interval = tuple[int, int]
 """``[begin, end)`` in slots."""
@@ -95,11 +97,15 @@ class TaskSet:
         In order of arrival; the paper's admission loop goes through them in this order.
     name
         Where the set comes from, for reports.
+    alternatives
+        For some task ids other ways to serve the same demand, on other paths: tasks of the same id and
+        period. A schedule runs at most one way of a demand and says which (`Schedule.chosen`).
     """
 
     slot_s: float
     tasks: tuple[PeriodicTask, ...]
     name: str = ""
+    alternatives: Mapping[int, tuple[PeriodicTask, ...]] = field(default_factory=dict)
 
     @property
     def hyperperiod_slots(self) -> int:
@@ -110,6 +116,28 @@ class TaskSet:
     def offered_ebit_per_s(self) -> float:
         """What all tasks together would deliver, in ebit/s."""
         return sum(1 / (task.period_slots * self.slot_s) for task in self.tasks)
+
+    def ways(self, task: PeriodicTask) -> tuple[PeriodicTask, ...]:
+        """Give a task and its alternatives."""
+        return (task, *self.alternatives.get(task.task_id, ()))
+
+    def on_paths_of(self, schedule: Schedule) -> TaskSet:
+        """Give the set in which each task runs the way that a schedule chose, without alternatives.
+
+        Raises
+        ------
+        ValueRefusedError
+            If the schedule chose a way that there is not.
+        """
+        tasks = []
+        for task in self.tasks:
+            ways, number = self.ways(task), schedule.chosen.get(task.task_id, 0)
+            if not 0 <= number < len(ways):
+                raise ValueRefusedError(
+                    f"task {task.task_id}: way {number} was chosen; it has {len(ways)} of them"
+                )
+            tasks.append(ways[number])
+        return replace(self, tasks=tuple(tasks), alternatives={})
 
 
 Segment = tuple[int, int]
@@ -129,11 +157,15 @@ class Schedule:
     segments
         From preemptive schedulers: for each admitted ``task_id``, for each instance, the parts in which
         it runs. Empty for non-preemptive schedulers.
+    chosen
+        For task ids with alternatives the number of the way they run: 0 (or nothing said) is the task
+        itself, 1 its first alternative.
     """
 
     hyperperiod_slots: int
     starts: Mapping[int, tuple[int, ...]]
     segments: Mapping[int, tuple[tuple[Segment, ...], ...]] = field(default_factory=dict)
+    chosen: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def admitted(self) -> tuple[int, ...]:

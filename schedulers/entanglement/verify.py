@@ -4,6 +4,7 @@ A schedule is valid if for every admitted task
 
 - there is one instance in every period, inside its period, and starts move within it no further than the
   task allows;
+- of a demand with several ways one is taken, and it serves what was asked;
 - no two instances hold a qubit in the same slot;
 - of an instance that is interrupted, the parts add up to the task, it is cut only where no operation runs,
   it stands interrupted for no longer than its budget, and every qubit that holds an entangled state at the
@@ -144,6 +145,27 @@ def _overlaps(stays: dict[str, list[Hold]]) -> Iterator[str]:
                 latest = hold
 
 
+def _ways_taken(task_set: TaskSet, schedule: Schedule) -> tuple[dict[int, PeriodicTask], list[str]]:
+    """Find the task that runs for each demand, and what is wrong with the choice."""
+    tasks = {task.task_id: task for task in task_set.tasks}
+    found: list[str] = []
+    for task_id, number in schedule.chosen.items():
+        others = task_set.alternatives.get(task_id, ())
+        if task_id not in schedule.starts:
+            found.append(f"task {task_id}: a way is chosen, but it is not admitted")
+        elif not 0 <= number <= len(others):
+            found.append(f"task {task_id}: way {number} is chosen of {len(others) + 1}")
+        elif number > 0 and task_id in tasks:
+            taken, asked = others[number - 1], tasks[task_id]
+            tasks[task_id] = taken
+            for what in ("task_id", "source", "destination", "period_slots", "max_jitter_slots"):
+                if getattr(taken, what) != getattr(asked, what):
+                    found.append(f"task {task_id}: way {number} has another {what}")
+            if taken.min_fidelity < asked.min_fidelity:
+                found.append(f"task {task_id}: way {number} has less fidelity than is asked for")
+    return tasks, found
+
+
 def violations(task_set: TaskSet, schedule: Schedule, budget_slots: int | None = None) -> list[str]:
     """List everything that is wrong with a schedule; an empty list is a valid schedule.
 
@@ -158,8 +180,10 @@ def violations(task_set: TaskSet, schedule: Schedule, budget_slots: int | None =
     """
     if schedule.hyperperiod_slots != task_set.hyperperiod_slots:
         return [f"the table has {schedule.hyperperiod_slots} slots, not {task_set.hyperperiod_slots}"]
-    tasks = {task.task_id: task for task in task_set.tasks}
-    found = [f"task {task_id}: is not in the task set" for task_id in schedule.starts if task_id not in tasks]
+    tasks, found = _ways_taken(task_set, schedule)
+    found += [
+        f"task {task_id}: is not in the task set" for task_id in schedule.starts if task_id not in tasks
+    ]
     found += [
         f"task {i}: has parts, but is not admitted" for i in schedule.segments if i not in schedule.starts
     ]

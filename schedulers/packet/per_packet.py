@@ -15,10 +15,12 @@ from numba import carray  # type: ignore[attr-defined]
 
 from qos.compiled import compiled, inlined
 from schedulers.packet.layout import Record, Records
+from schedulers.packet.lfq_2020 import policy as lfq_2020
 from schedulers.packet.memory import address, queues, subqueues
 from schedulers.packet.per_packet_names import NUMBERS
 
 SHARE_OF_RATE = NUMBERS["share"]
+LFQ_2020 = NUMBERS["lfq-2020"]
 
 _FLOAT64 = np.float64
 
@@ -39,20 +41,31 @@ def parameters_of(root: Record) -> Records:
 @compiled
 def before_admission(root: Record, queue_index: int, subqueue_index: int) -> None:
     """Let the policy look at an arrival and set the limit before the packet is judged."""
-    if queues(root)[queue_index].policy == SHARE_OF_RATE:
+    policy = queues(root)[queue_index].policy
+    if policy == SHARE_OF_RATE:
         _share_limit(root, subqueue_index)
+    elif policy == LFQ_2020:
+        memory = memory_of(root, subqueue_index)
+        part = subqueues(root)[subqueue_index]
+        lfq_2020.arrival(memory, parameters_of(root), part, root.now_ns * 1e-9)
 
 
 @compiled
 def after_fate(root: Record, queue_index: int, subqueue_index: int, dropped: bool) -> None:
     """Tell the policy what became of the arrival."""
+    if queues(root)[queue_index].policy == LFQ_2020:
+        lfq_2020.fate(memory_of(root, subqueue_index), dropped, root.now_ns * 1e-9)
 
 
 @compiled
 def after_departure(root: Record, queue_index: int, subqueue_index: int) -> None:
     """Tell the policy of a departure from its sub-queue."""
-    if queues(root)[queue_index].policy == SHARE_OF_RATE:
+    policy = queues(root)[queue_index].policy
+    if policy == SHARE_OF_RATE:
         _share_departure(root, subqueue_index)
+    elif policy == LFQ_2020:
+        before = subqueues(root)[subqueue_index].packets + 1
+        lfq_2020.departure(memory_of(root, subqueue_index), before, root.now_ns * 1e-9)
 
 
 @compiled

@@ -20,6 +20,7 @@ from schedulers.packet.layout import (
     SCHEDULE_FAIR,
     SCHEDULE_FIFO,
 )
+from schedulers.packet.limits.registry import check_policy
 
 UNLIMITED = 1 << 40
 _HASHES = MappingProxyType(
@@ -56,6 +57,10 @@ class QueueConfiguration:
         CoDel: mark every ECN-capable packet that waited longer; None: never.
     per_packet
         Name of a limit policy that decides at every packet; empty: none.
+    policy
+        Limit policy of a fair queue that is polled, as `schedulers.packet.limits` spells it; empty: none.
+    poll_s
+        Time between its polls, more than 0.
     """
 
     discipline: str
@@ -75,6 +80,8 @@ class QueueConfiguration:
     ecn: bool = False
     ce_threshold_s: float | None = None
     per_packet: str = ""
+    policy: str = ""
+    poll_s: float = 0.02
 
     def __post_init__(self) -> None:
         if self.discipline not in _DISCIPLINES:
@@ -89,7 +96,13 @@ class QueueConfiguration:
             _check_whole(self, name, 1, UNLIMITED)
         _check_whole(self, "flows", 1, 1 << 20)
         _check_whole(self, "quantum_bytes", 1, 1 << 30)
-        for name in ("target_s", "interval_s", "update_s"):
+        if self.policy:
+            check_policy(self.policy)
+            if self.flows == 1:
+                raise ValueRefusedError(
+                    f"queue {self.discipline}: a limit policy needs a part for each flow, such as fq has"
+                )
+        for name in ("target_s", "interval_s", "update_s", "poll_s"):
             _check_positive(self, name)
         for name in ("burst_s", "alpha", "beta"):
             _check_positive(self, name, zero=True)
@@ -148,6 +161,16 @@ _DISCIPLINES = MappingProxyType(
             SCHEDULE_FAIR,
             AQM_NONE,
             {"flows": 1024, "limit_packets": 10240, "flow_limit_packets": 100},
+        ),
+        "lfq": (
+            SCHEDULE_FAIR,
+            AQM_NONE,
+            {"flows": 1024, "limit_packets": 1 << 20, "policy": "lfq"},
+        ),
+        "lfq-2020": (
+            SCHEDULE_FAIR,
+            AQM_NONE,
+            {"flows": 1024, "limit_packets": 1 << 20, "per_packet": "lfq-2020"},
         ),
         "fq_codel": (SCHEDULE_FAIR, AQM_CODEL, {"flows": 1024, "limit_packets": 10240}),
         "fq_pie": (

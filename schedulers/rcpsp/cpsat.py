@@ -7,11 +7,22 @@ import time
 from ortools.sat.python import cp_model
 
 from qos.errors import ValueRefusedError
+from schedulers.rcpsp.evolution import compile_evolution, evolve, is_plain
 from schedulers.rcpsp.problem import Problem, Result, Schedule, Status, longest_tails, lower_bound
 from schedulers.rcpsp.sgs import first_schedule
 
 WARM_SHARE = 0.05
 """Part of the time for the first schedule."""
+
+EVOLUTION_SHARES = ((40, 0.05), (80, 0.3), (None, 0.6))
+"""Part of the time for evolution, by tasks: the more, the less the solver adds to it."""
+
+CHILDREN = 20
+"""Schedules that evolution makes, times the square of the tasks."""
+
+SEARCHES = ("no_lp", "objective_lb_search_no_lp")
+"""Of the solver's searches those that do best where tasks have one mode: cumulative resources make weak
+linear programmes."""
 
 
 class _Model:
@@ -67,12 +78,9 @@ class _Model:
     def _add_renewable(self, number: int, upper: int) -> None:
         intervals: list[cp_model.IntervalVar] = []
         demands: list[int] = []
-        for index, parts in enumerate(self.parts):
-            for mode, interval in parts.items():
-                units = self.problem.demand(index, mode, number)
-                if units > 0:
-                    intervals.append(interval)
-                    demands.append(units)
+        for index, mode, units in self.problem.uses[number]:
+            intervals.append(self.parts[index][mode])
+            demands.append(units)
         for start, end, lost in self.problem.breaks_until(number, upper):
             if lost > 0:
                 intervals.append(self.model.new_fixed_size_interval_var(start, end - start, ""))
@@ -84,11 +92,7 @@ class _Model:
             self.model.add_cumulative(intervals, demands, capacity)
 
     def _add_used_up(self, number: int) -> None:
-        used = [
-            self.problem.demand(index, mode, number) * pick
-            for index, picks in enumerate(self.chosen)
-            for mode, pick in picks.items()
-        ]
+        used = [units * self.chosen[index][mode] for index, mode, units in self.problem.uses[number]]
         self.model.add(sum(used) <= self.problem.resources[number].capacity)
 
     def hint(self, schedule: Schedule) -> None:
@@ -105,7 +109,36 @@ class _Model:
         return Schedule(tuple(solver.value(start) for start in self.starts), tuple(modes))
 
 
-def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: int = 0) -> Result:
+def _warm_start(problem: Problem, bound: int, time_limit_s: float, seed: int) -> Schedule | None:
+    """Find a first schedule, and breed a shorter one where the problem is plain."""
+    plain = is_plain(problem) and len(problem.tasks) > 1
+    best = first_schedule(problem, WARM_SHARE * time_limit_s, seed, rounds=4 if plain else 200)
+    if best is None or not plain or best.makespan(problem) <= bound:
+        return best
+    count = len(problem.tasks)
+    share = next(part for most, part in EVOLUTION_SHARES if most is None or count <= most)
+    return evolve(problem, best, bound, CHILDREN * count**2, share * time_limit_s, seed)
+
+
+def _solver(problem: Problem, time_limit_s: float, workers: int, seed: int) -> cp_model.CpSolver:
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = max(0.01, time_limit_s)
+    solver.parameters.num_workers = workers
+    solver.parameters.random_seed = seed
+    if all(len(problem.usable_modes(index)) == 1 for index in range(len(problem.tasks))):
+        solver.parameters.linearization_level = 0
+        if workers == len(SEARCHES):
+            solver.parameters.subsolvers.extend(SEARCHES)
+    return solver
+
+
+def solve(
+    problem: Problem,
+    time_limit_s: float = 10.0,
+    workers: int = 2,
+    seed: int = 0,
+    first: Schedule | None = None,
+) -> Result:
     """Find a shortest schedule.
 
     Parameters
@@ -118,6 +151,8 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
         Threads, >= 1.
     seed
         Of all random choices.
+    first
+        A valid schedule to start from, in place of the heuristics'.
 
     Returns
     -------
@@ -131,9 +166,11 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
     """
     if not 0 < time_limit_s <= 86400 or workers < 1:
         raise ValueRefusedError(f"time limit {time_limit_s}, workers {workers}: expected more than 0 of each")
+    if first is None and is_plain(problem):
+        compile_evolution()  # which is not counted
     begun = time.monotonic()
     bound = lower_bound(problem)
-    best = first_schedule(problem, WARM_SHARE * time_limit_s, seed)
+    best = first if first is not None else _warm_start(problem, bound, time_limit_s, seed)
     length = None if best is None else best.makespan(problem)
     status: Status = "heuristic" if best is not None else "unknown"
     if length is not None and length <= bound:
@@ -141,10 +178,7 @@ def solve(problem: Problem, time_limit_s: float = 10.0, workers: int = 2, seed: 
     whole = _Model(problem, problem.horizon if length is None else length, bound)
     if best is not None:
         whole.hint(best)
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = max(0.01, time_limit_s - (time.monotonic() - begun))
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed
+    solver = _solver(problem, time_limit_s - (time.monotonic() - begun), workers, seed)
     answer = solver.solve(whole.model)
     if answer == cp_model.MODEL_INVALID:
         raise RuntimeError(f"the constraint model is not valid: {whole.model.validate()}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import le
 from typing import Literal
 
 from qos.errors import ValueRefusedError
@@ -191,11 +192,26 @@ class Problem:
 
     def usable_modes(self, index: int) -> tuple[int, ...]:
         """Say which modes ask for no more than there is of any resource."""
+        return self._usable[index]
+
+    @cached_property
+    def _usable(self) -> tuple[tuple[int, ...], ...]:
+        capacities = [one.capacity for one in self.resources]
         return tuple(
-            m
-            for m in range(len(self.tasks[index].modes))
-            if all(self.demand(index, m, r) <= one.capacity for r, one in enumerate(self.resources))
+            tuple(m for m, mode in enumerate(task.modes) if all(map(le, mode.demands, capacities)))
+            for task in self.tasks
         )
+
+    @cached_property
+    def uses(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """For each resource who needs it: task, usable mode and units, without those that need none."""
+        found: list[list[tuple[int, int, int]]] = [[] for _ in self.resources]
+        for index, task in enumerate(self.tasks):
+            for m in self._usable[index]:
+                for r, units in enumerate(task.modes[m].demands):
+                    if units:
+                        found[r].append((index, m, units))
+        return tuple(map(tuple, found))
 
     @cached_property
     def successors(self) -> tuple[tuple[Precedence, ...], ...]:
@@ -332,14 +348,15 @@ def lower_bound(problem: Problem) -> int:
     ]
     tails = longest_tails(problem, shortest)
     path = max((task.release + tail for task, tail in zip(problem.tasks, tails, strict=True)), default=0)
-    for resource, one in enumerate(problem.resources):
+    for uses, one in zip(problem.uses, problem.resources, strict=True):
         if one.renewable and one.capacity > 0:
+            least: dict[int, dict[int, int]] = {}
+            for index, mode, units in uses:
+                least.setdefault(index, {})[mode] = units * problem.tasks[index].modes[mode].duration
             energy = sum(
-                min(
-                    problem.tasks[i].modes[m].duration * problem.demand(i, m, resource)
-                    for m in problem.usable_modes(i)
-                )
-                for i in range(len(problem.tasks))
+                min(modes.values())
+                for index, modes in least.items()
+                if len(modes) == len(problem.usable_modes(index))  # a mode without any need takes nothing
             )
             path = max(path, -(-energy // one.capacity))
     return path

@@ -194,3 +194,10 @@ def test_jains_index_is_what_its_paper_says() -> None:
     assert jain_index([1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
     assert jain_index([3.0, 3.0, 0.0]) == pytest.approx(2 / 3)
     assert jain_index([0.0, 0.0]) == 0.0
+
+
+def test_nothing_with_threads_is_imported_before_the_user_namespace(run: Run) -> None:
+    """unshare(CLONE_NEWUSER) is refused to a process with threads, and numpy starts some."""
+    script = "import linux_qdisc.lab.namespaces, qos.cli.demo, sys; sys.exit('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], env=run.environment, check=False)
+    assert done.returncode == 0

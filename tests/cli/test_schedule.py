@@ -255,15 +255,14 @@ def test_no_path_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     net = tmp_path / "net.yaml"
     kind = "kind: quantum-end"
     net.write_text(
-        f"nodes:\n  - {{id: '0', {kind}}}\n  - {{id: '2', {kind}}}\n  - {{id: '5', {kind}}}\n"
-        "links:\n  - {source: '0', target: '5', kind: quantum, length: 5km, table: nv}\n"
+        f"schema: 1\nnodes:\n  - {{id: '0', {kind}}}\n  - {{id: '2', {kind}}}\n  - {{id: '5', {kind}}}\n"
+        "links:\n  - {ends: ['0', '5'], kind: quantum, length_m: 5000, table: nv-delft-2019}\n"
     )
     path = tmp_path / "demands.json"
     path.write_text(json.dumps([DEMAND]))
-    code = call(net, "--demands", path)
-    err = capsys.readouterr().err
-    assert code in (1, 2, 3), err
-    assert "path" in err
+    err = refusal(capsys, 3, net, "--demands", path)
+    assert "no path of quantum links" in err
+    assert "'0' and '2'" in err
 
 
 def test_periods_that_repeat_too_late_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

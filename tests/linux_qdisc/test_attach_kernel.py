@@ -288,7 +288,7 @@ def test_a_host_file_gives_the_flags_and_the_line_wins(lab: Lab, tmp_path: Path)
         (b"\xff\x00", "YAML"),
         (b"- 1", "keys and values"),
         (b"gro_off: v0", "list"),
-        (b"rate: {a: 1}", "one value"),
+        (b"rate: {a: 1}", "rate: {'a': 1}"),
     ],
 )
 def test_a_malformed_host_file_is_refused(lab: Lab, tmp_path: Path, text: bytes, said: str) -> None:

@@ -118,6 +118,7 @@ def make_rig(monkeypatch: pytest.MonkeyPatch, standing: FairTree) -> Rig:
             kernel.guarantee_writes.append((queue.tolist(), shape))
 
     monkeypatch.setattr(module, "ClassReader", Reader)
+    monkeypatch.setattr(module, "ActiveReader", Reader)
     monkeypatch.setattr(module, "LimitWriter", Limits)
     monkeypatch.setattr(module, "GuaranteeWriter", Guarantees)
     monkeypatch.setattr(module, "read_limits", lambda *_: kernel.limits.copy())

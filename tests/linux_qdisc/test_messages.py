@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
-from linux_qdisc import encode, wire
+from linux_qdisc import encode, kernel, wire
 from linux_qdisc.operations import (
+    FLOW_KEYS,
     DeleteClass,
     ReplaceRoot,
     SetClass,
@@ -32,7 +33,7 @@ from linux_qdisc.tree import (
     flow_minor,
     leaf_handle,
 )
-from qos.errors import KernelError, PrivilegeError
+from qos.errors import KernelError, MissingPieceError, PrivilegeError
 
 IFINDEX = 7
 U32 = 2**32 - 1
@@ -99,6 +100,94 @@ def test_the_root_and_its_default_class_read_back() -> None:
     init = message.get_nested("TCA_OPTIONS", "TCA_HTB_INIT")
     assert (message["handle"], message["parent"]) == (0x710000, U32)
     assert (init["version"], init["defcls"]) == (3, 0xF)
+
+
+@pytest.mark.parametrize(
+    ("isolate", "keys"),
+    [
+        ("flow", {"src", "dst", "proto", "proto-src", "proto-dst"}),
+        ("source-host", {"src"}),
+        ("destination-host", {"dst"}),
+    ],
+)
+def test_cls_flow_reads_back_as_it_was_meant(isolate: str, keys: set[str]) -> None:
+    operation = SetClassifier("v0", 64, ClassifierSpec(isolate, True, "flow"), create=True)
+    requests = encode.set_flow_classifier(operation, IFINDEX)
+    messages = [decoded(request) for request in requests]
+    assert [message.get_attr("TCA_KIND") for message in messages] == ["flow", "flow"]
+    # Preference and ethertype in network order: IPv4, IPv6.
+    assert [message["info"] for message in messages] == [2 << 16 | 0x0008, 3 << 16 | 0xDD86]
+    for message in messages:
+        options = message.get_attr("TCA_OPTIONS")
+        assert options.get_attr("TCA_FLOW_MODE")["flow_mode"] == "hash"
+        assert options.get_attr("TCA_FLOW_BASECLASS") == classid(0x10)
+        assert options.get_attr("TCA_FLOW_DIVISOR") == 64
+        assert set(options.get_attr("TCA_FLOW_KEYS")["flow_keys"].split(",")) == keys
+    for command in operation.commands():
+        assert f"flow hash keys {','.join(FLOW_KEYS[isolate])} divisor 64 baseclass 71:10" in command
+
+
+class Answering:
+    """A kernel that lacks some kinds of filters; notes what it was asked to add and delete."""
+
+    def __init__(self, missing: set[str]) -> None:
+        self.missing = missing
+        self.added: list[str] = []
+        self.deleted: list[int] = []
+
+    def request(self, kind: int, flags: int, body: bytes, operation: str) -> None:
+        message = decoded((kind, flags, body, operation))
+        if kind == wire.RTM_DELTFILTER:
+            self.deleted.append(message["info"] >> 16)
+            return
+        name = message.get_attr("TCA_KIND")
+        if name in self.missing:
+            raise KernelError(operation, errno.ENOENT)
+        self.added.append(name)
+
+    def batch(self, requests: list[encode.Request]) -> None:
+        for request in requests:
+            self.request(*request)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str, create: bool = True) -> Answering:
+    def refused(*_: object) -> None:
+        raise PrivilegeError("no bpf(2) here")
+
+    monkeypatch.setattr(kernel.FlowMap, "create", refused)
+    answering = Answering(missing)
+    held = kernel.Kernel(answering)  # type: ignore[arg-type]
+    monkeypatch.setattr(held, "_ifindex", lambda _: IFINDEX)
+    held.apply([SetClassifier("v0", 64, ClassifierSpec("flow", True, form), create=create)])
+    return answering
+
+
+def test_without_ebpf_and_cls_bpf_the_kernels_own_hash_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert install(monkeypatch, set(), "auto").added == ["bpf"]
+    assert install(monkeypatch, {"bpf"}, "auto").added == ["flow", "flow"]
+    assert install(monkeypatch, set(), "flow").added == ["flow", "flow"]
+
+
+@pytest.mark.parametrize(("form", "gone"), [("flow", [1]), ("cbpf", [2, 3])])
+def test_an_exchange_removes_the_filters_of_the_other_form(
+    monkeypatch: pytest.MonkeyPatch, form: str, gone: list[int]
+) -> None:
+    assert install(monkeypatch, set(), form, create=False).deleted == gone
+
+
+@pytest.mark.parametrize(
+    ("missing", "form"), [({"bpf", "flow"}, "auto"), ({"bpf"}, "cbpf"), ({"flow"}, "flow")]
+)
+def test_without_a_classifier_the_piece_is_named(
+    monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str
+) -> None:
+    with pytest.raises(MissingPieceError, match="cls_bpf"):
+        install(monkeypatch, missing, form)
+
+
+def test_a_form_that_is_asked_for_and_may_not_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PrivilegeError):
+        install(monkeypatch, set(), "ebpf")
 
 
 def test_a_change_never_creates_or_replaces() -> None:

@@ -22,7 +22,8 @@ BEFORE = {"root": ROOT, "qdiscs": [], "classes": [], "filters": []}
 
 
 def attachment(rate_bps: int = 10**6) -> Attachment:
-    return Attachment(QueueSettings("v0", rate_bps), BEFORE, {"v0": {"tso": True, "gso": None}}, 42, 7)
+    switched = {"v0": {"tso": True, "gso": None}}
+    return Attachment(QueueSettings("v0", rate_bps), BEFORE, switched, 42, 7, namespace.identity())
 
 
 @pytest.fixture(autouse=True)

@@ -180,20 +180,20 @@ for _ in range(125):
     print("p99_ms", float(np.percentile(waits, 99) * 1e3))
     assert backlogged >= 12  # the bulk flows did compete
     assert len(waits) >= 120
-    assert waits.mean() < 0.002
-    assert np.median(waits) < 0.0015
+    assert waits.mean() < 0.001
+    assert np.median(waits) < 0.001
 
 
 def test_shaping_holds_with_250_active_flows_on_a_slow_link(line: Line) -> None:
     """Guarantees above the link's rate let 2.66 Mbit/s out of 1 (specification of the kernel work, 1).
 
     HTB lets each class go one packet ahead of its guarantee, and flows that start together do so
-    together: that one packet of each flow is allowed for beside 3 % of the rate.
+    together: half a second of the link, which is paid back before the measurement begins.
     """
-    flows, rate_bps, window_s = 250, 1_000_000, 4.0
+    flows, rate_bps, window_s = 250, 1_000_000, 3.0
     with line.attached("--rate", "1mbit"):
         line.blast(flows, 200, 1200, 20.0)
-        time.sleep(1.0)
+        time.sleep(3.0)
         found_bps = line.rates(1024, window_s)[1] * 8
         with line.router.entered(), NetlinkSocket() as netlink:
             guarantees = read_guarantees_bps(netlink, device_facts("r1").ifindex, 1024)
@@ -201,8 +201,7 @@ def test_shaping_holds_with_250_active_flows_on_a_slow_link(line: Line) -> None:
     print("throughput", found_bps, "guarantees", guarantees[active].sum())
     assert active.sum() == flows
     assert guarantees[active].sum() < rate_bps
-    one_packet_each = flows * (200 + IP_AND_UDP + 14) * 8 / window_s
-    assert abs(found_bps - rate_bps) < 0.03 * rate_bps + one_packet_each
+    assert found_bps == pytest.approx(rate_bps, rel=0.03)
 
 
 def test_the_framing_of_the_link_is_counted_packet_by_packet(

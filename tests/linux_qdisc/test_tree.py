@@ -26,8 +26,8 @@ from linux_qdisc.operations import (
     AddIfb,
     AddRedirect,
     DeleteClass,
+    DeleteIngress,
     DeleteLink,
-    DeleteRedirect,
     Operation,
     ReplaceRoot,
     SetClass,
@@ -191,11 +191,11 @@ class Mirror:
                     queues = {minor for at, minor in self.leaves if at == device}
                     assert queues >= {flow_minor(queue) for queue in range(flows)}
                     self.classifiers[device] = flows, spec
-                case AddRedirect(device, ifb, _preference, _):
+                case AddRedirect(device, ifb):
                     assert ifb in self.links
                     assert ifb in self.classifiers
                     self.redirects[device] = ifb
-                case DeleteRedirect(device, _preference, _):
+                case DeleteIngress(device):
                     del self.redirects[device]
                 case _:
                     raise AssertionError(row)

@@ -40,7 +40,10 @@ def counters(flows: int) -> FlowCounters:
     )
 
 
-@pytest.mark.parametrize("spelling", ["sawtooth", "fixed:30kb", "fixed:1", "fixed:2147483647", "fixed:1.5m"])
+@pytest.mark.parametrize(
+    "spelling",
+    ["sawtooth", "lfq", "lfq:latency", "lfq:7.5", "fixed:30kb", "fixed:1", "fixed:2147483647", "fixed:1.5m"],
+)
 def test_a_known_policy_passes(spelling: str) -> None:
     check_policy(spelling)
     make_policy(spelling, CONTEXT)
@@ -52,10 +55,15 @@ def test_a_known_policy_passes(spelling: str) -> None:
         ("", "unknown policy ''"),
         ("sawtoth", "did you mean 'sawtooth'"),
         ("Fixed:30kb", "did you mean 'fixed'"),
-        ("nonsense", "known: fixed:SIZE, sawtooth$"),
+        ("nonsense", "known: fixed:SIZE, lfq, .*, sawtooth$"),
         (" sawtooth", "unknown policy"),
         ("sawtooth:3", "takes no argument"),
         ("sawtooth:", "takes no argument"),
+        ("lfq:", "neither a preference"),
+        ("lfq:latencey", "did you mean 'latency'"),
+        ("lfq:0", "alpha must be from"),
+        ("lfq:nan", "alpha must be from"),
+        ("lfq:1e9", "alpha must be from"),
         ("fixed", "needs a size"),
         ("fixed:", "needs a size"),
         ("fixed:0", "at least 1 byte"),

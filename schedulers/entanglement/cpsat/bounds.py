@@ -47,6 +47,8 @@ class Question:
         Indices of tasks that must be admitted.
     hyperperiod_slots
         A multiple of every period.
+    groups
+        Groups of tasks of which at most one may be admitted.
     """
 
     tasks: Sequence[PeriodicTask]
@@ -54,6 +56,7 @@ class Question:
     weights: Sequence[int]
     kept: frozenset[int]
     hyperperiod_slots: int
+    groups: Sequence[Sequence[int]] = ()
 
 
 @contextmanager
@@ -97,6 +100,8 @@ class _Rows:
 
     def solve(self, question: Question, columns: int, time_limit_s: float) -> int | None:
         """Maximise the weights of the first columns, which are whole; give the proven bound."""
+        for group in question.groups:
+            self.add(dict.fromkeys(group, 1.0), -np.inf, 1.0)
         count = len(question.tasks)
         cost = np.zeros(columns)
         cost[:count] = [-weight for weight in question.weights]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ortools.sat.python import cp_model
+
 from schedulers.entanglement.cpsat.conflicts import machines
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
@@ -63,6 +65,25 @@ def share_weights(
     return result
 
 
+def maximise_fairness(
+    cp: cp_model.CpModel,
+    tasks: Sequence[PeriodicTask],
+    hyperperiod_slots: int,
+    present: Sequence[cp_model.LinearExprT],
+    weights: Mapping[int, float],
+) -> None:
+    """Make the fairness of who is present the objective of a model, in units of SCALE * sum(TIERS)."""
+    terms: list[cp_model.LinearExprT] = []
+    for members in parties(tasks).values():
+        asked = sum(hyperperiod_slots // tasks[i].period_slots for i in members)
+        quarters = [cp.new_int_var(0, asked, "") for _ in TIERS]
+        got = sum(hyperperiod_slots // tasks[i].period_slots * present[i] for i in members)
+        cp.add(sum(quarters) == len(TIERS) * got)
+        unit = SCALE * _party_weight(members, tasks, weights) / asked
+        terms += [round(tier * unit) * quarter for tier, quarter in zip(TIERS, quarters, strict=True)]
+    cp.maximize(sum(terms))
+
+
 def share_fairly(placement: Placement, starts: Starts, options: Options, clock: Clock) -> Answer:
     """Find the fairest admitted set, and a schedule of it.
 
@@ -77,18 +98,7 @@ def share_fairly(placement: Placement, starts: Starts, options: Options, clock: 
     """
     tasks, horizon = placement.tasks, placement.hyperperiod_slots
     model = PlacementModel(Placement(tasks, machines(tasks), horizon, placement.kept, placement.same_offset))
-    cp = model.model
-    terms = []
-    for members in parties(tasks).values():
-        asked = sum(horizon // tasks[i].period_slots for i in members)
-        quarters = [cp.new_int_var(0, asked, "") for _ in TIERS]
-        cp.add(
-            sum(quarters)
-            == len(TIERS) * sum(horizon // tasks[i].period_slots * model.present[i] for i in members)
-        )
-        unit = SCALE * _party_weight(members, tasks, options.weights) / asked
-        terms += [round(tier * unit) * quarter for tier, quarter in zip(TIERS, quarters, strict=True)]
-    cp.maximize(sum(terms))
+    maximise_fairness(model.model, tasks, horizon, model.present, options.weights)
     model.hint(starts)
     clock.say("fair shares")
     answer = model.solve(clock.left_s, options.workers, options.seed)

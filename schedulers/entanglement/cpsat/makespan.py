@@ -1,14 +1,15 @@
-"""The shortest schedule of a given set of demands: the last operation of the table ends earliest."""
+"""The shortest schedule of a given set of demands: a project, one table long."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schedulers.entanglement.cpsat.conflicts import machines
 from schedulers.entanglement.cpsat.greedy import Starts
-from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
+from schedulers.entanglement.cpsat.model import Answer
 from schedulers.entanglement.cpsat.outcome import Clock, Options
+from schedulers.entanglement.project import project_of
 from schedulers.entanglement.tasks import PeriodicTask
+from schedulers.rcpsp.cpsat import solve
 
 
 def last_end(tasks: Sequence[PeriodicTask], starts: Starts) -> int:
@@ -24,19 +25,14 @@ def shorten(
     Parameters
     ----------
     tasks, starts, hyperperiod_slots
-        The tasks, a schedule of all of them, and its length.
+        The tasks, a valid schedule of all of them, and its length.
     options, clock
         Workers and seed; the time to use.
     """
-    everyone = frozenset(range(len(tasks)))
-    model = PlacementModel(Placement(tasks, machines(tasks), hyperperiod_slots, everyone))
-    end = model.model.new_int_var(0, hyperperiod_slots, "end")
-    for index, task in enumerate(tasks):
-        release = hyperperiod_slots - task.period_slots
-        model.model.add(model.offsets[index][-1] + (release + task.exec_slots) <= end)
-    model.hint(starts)
-    model.model.minimize(end)
     clock.say("makespan")
-    answer = model.solve(clock.left_s, options.workers, options.seed)
-    clock.stopped |= answer.stopped
-    return answer
+    project = project_of(tasks, hyperperiod_slots)
+    result = solve(
+        project.problem, max(0.01, clock.left_s), options.workers, options.seed, project.schedule(starts)
+    )
+    found = starts if result.schedule is None else project.starts(result.schedule)
+    return Answer(found, last_end(tasks, found), result.bound, result.status == "optimal", stopped=False)

@@ -288,7 +288,7 @@ def optimise(task_set: TaskSet, options: Options | None = None) -> Outcome:
     Parameters
     ----------
     task_set
-        The demands in order of arrival.
+        The demands in order of arrival; of one with alternatives at most one way runs.
     options
         Objective, mode, time limit and the rest; the defaults of `Options` if None.
 
@@ -306,6 +306,10 @@ def optimise(task_set: TaskSet, options: Options | None = None) -> Outcome:
     """
     options = options or Options()
     kept = _indices(task_set, options)
+    if task_set.alternatives:
+        from schedulers.entanglement.cpsat.routed import optimise_routed
+
+        return optimise_routed(task_set, options)
     if task_set.tasks and options.mode != "online":
         paper_schedules(replace(task_set, tasks=task_set.tasks[:1]))  # compiles, which is not counted
     clock = Clock(options.time_limit_s, options.progress)

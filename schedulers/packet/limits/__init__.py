@@ -1,7 +1,13 @@
 """Per-flow buffer limit policies, driven by polled counters."""
 
 from schedulers.packet.limits.contract import FlowCounters, LimitPolicy, QueueContext
-from schedulers.packet.limits.registry import DEFAULT_POLICY, check_policy, make_policy, policy_names
+from schedulers.packet.limits.registry import (
+    DEFAULT_POLICY,
+    check_policy,
+    first_limit_bytes,
+    make_policy,
+    policy_names,
+)
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -9,6 +15,7 @@ __all__ = [
     "LimitPolicy",
     "QueueContext",
     "check_policy",
+    "first_limit_bytes",
     "make_policy",
     "policy_names",
 ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qos.errors import InputError, ValueRefusedError
 from schedulers.rcpsp import Break, Mode, Precedence, Problem, Resource, Schedule, Task
 from schedulers.rcpsp.cpsat import solve
+from schedulers.rcpsp.evolution import evolve, is_plain
 from schedulers.rcpsp.generators import Shape, generate
 from schedulers.rcpsp.problem import lower_bound
 from schedulers.rcpsp.psplib import load_psplib
@@ -272,3 +273,42 @@ def test_random_bytes_are_no_psplib_file(tmp_path: Path) -> None:
         load_psplib(path)
     with pytest.raises(InputError, match=r"missing\.sm"):
         load_psplib(tmp_path / "missing.sm")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 40), st.integers(0, 10_000), st.floats(0, 1))
+def test_evolution_gives_valid_schedules_no_longer_than_the_first_ones(
+    tasks: int, seed: int, strength: float
+) -> None:
+    problem = generate(Shape(tasks=tasks, factor=0.75, strength=strength), seed)
+    first = first_schedule(problem, 5, rounds=2)
+    assert first is not None
+    found, same = (evolve(problem, first, 0, 500, 60, seed=1) for _ in range(2))
+    assert violations(problem, found) == []
+    assert lower_bound(problem) <= found.makespan(problem) <= first.makespan(problem)
+    assert found == same
+
+
+def test_evolution_keeps_lags() -> None:
+    tasks = tuple(Task((Mode(duration, (1,)),)) for duration in (3, 2, 4, 1))
+    links = (Precedence(0, 2, min_lag=5), Precedence(1, 3, min_lag=2))
+    problem = Problem(tasks, (Resource(1),), links)
+    found = evolve(problem, Schedule((0, 3, 8, 12), (0, 0, 0, 0)), 0, 500, 60)
+    assert violations(problem, found) == []
+    assert found.makespan(problem) == 12
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem((Task((Mode(1),), release=1),)),
+        Problem((Task((Mode(1),), deadline=9),)),
+        Problem((Task((Mode(1, (1,)),)),), (Resource(1, breaks=(Break(0, 1),)),)),
+        Problem((Task((Mode(1),)), Task((Mode(1),))), (), (Precedence(0, 1, max_lag=3),)),
+        Problem((Task((Mode(1),)), Task((Mode(1),))), (), (Precedence(0, 1, min_lag=-1),)),
+    ],
+)
+def test_evolution_is_for_plain_problems(problem: Problem) -> None:
+    assert not is_plain(problem)
+    result = solve(problem, time_limit_s=5, workers=1)
+    assert result.status == "optimal"

@@ -1,0 +1,97 @@
+"""Compare queues on a real kernel; run it again to go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import qos
+from experiments.kernel_headtohead import summary
+from experiments.kernel_headtohead.grid import (
+    THEIRS,
+    Cell,
+    cells,
+    default_scenarios,
+    every_scenario,
+    our_queues,
+)
+from experiments.kernel_headtohead.runs import SLOWDOWN, Store, carry_out
+from experiments.rig import Rig, RigMissingError, prepare
+
+MISSING = 5
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Two scenarios, one repetition.")
+@click.option("--full", is_flag=True, help="Every scenario instead of the twelve.")
+@click.option("--repetitions", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option(
+    "--minutes", type=float, default=40.0, show_default=True, help="Stop then; the next call goes on."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=None, help="Kernels at a time; one a CPU.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_headtohead"))
+def main(
+    quick: bool, full: bool, repetitions: int, minutes: float, workers: int | None, seed: int, out: Path
+) -> None:
+    """Run the grid on User-mode Linux and sum it up."""
+    # As an exception, so that the kernels that run are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    scenarios = every_scenario() if full else default_scenarios()
+    if quick:
+        scenarios, repetitions = [scenarios[4], scenarios[2]] if not full else scenarios[:2], 1
+    queues = [*THEIRS, *our_queues()]
+    wanted = cells(scenarios, queues, repetitions, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    store = Store(out / "runs.jsonl")
+    try:
+        rig = prepare()
+        _carry_out(wanted, store, rig, workers or os.cpu_count() or 1, minutes)
+    except RigMissingError as error:
+        click.echo(f"experiments.kernel_headtohead: {error}", err=True)
+        sys.exit(MISSING)
+    names = {cell.name for cell in wanted}
+    rows = [row for row in store.rows() if row["name"] in names]
+    lines = summary.summarise(rows, seed)
+    settings = {
+        "schema": 1,
+        "version": qos.__version__,
+        "seed": seed,
+        "queues": queues,
+        "scenarios": [scenario.name for scenario in scenarios],
+        "repetitions": repetitions,
+        "runs": len(rows),
+        "kernel": sorted({row["kernel"] for row in rows}),
+        "host": f"{platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "slowdown": SLOWDOWN if rig.shim is not None else {},
+    }
+    (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+    summary.write_csv(lines, out / "summary.csv")
+    click.echo(summary.table(lines))
+    if lines:
+        summary.plot_fronts(lines, out / "fronts.png")
+        summary.plot_winners(lines, out / "winners.png")
+        summary.plot_series(rows, out / "series.png")
+    click.echo(f"{len(rows)} of {len(wanted)} runs; {out}", err=True)
+
+
+def _carry_out(wanted: list[Cell], store: Store, rig: Rig, workers: int, minutes: float) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        known = {row["name"] for row in store.rows()}
+        task = progress.add_task("runs", total=sum(cell.name not in known for cell in wanted))
+        until_s = time.monotonic() + 60 * minutes
+        carry_out(wanted, store, rig, workers, until_s, lambda count: progress.advance(task, count))
+
+
+if __name__ == "__main__":
+    main()

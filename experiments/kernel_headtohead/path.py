@@ -1,0 +1,130 @@
+"""Sender, router and receiver on a kernel with netem, and the queue under test between them.
+
+::
+
+    sender s0 --- r0 router r1 --- c0 receiver
+                            ^ queue   ^ delay of what returns, a band a round-trip time
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from experiments.kernel_headtohead.children import Child, Tell
+from linux_qdisc.compile import burst_bytes
+from linux_qdisc.lab.namespaces import Namespace, add_address, add_default_route, join
+from linux_qdisc.settings import QueueSettings
+
+SENDER, RECEIVER = "10.71.1.1", "10.71.2.1"
+FRAME_BYTES = 1514
+READY_S = 20.0
+
+
+class Path:
+    """The three namespaces; `close` removes them."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        try:
+            self.sender, self.router, self.receiver = (
+                self._namespace(label) for label in ("sender", "router", "receiver")
+            )
+            join(self.sender, "s0", self.router, "r0")
+            join(self.router, "r1", self.receiver, "c0")
+            add_address(self.sender, "s0", SENDER)
+            add_address(self.router, "r0", "10.71.1.254")
+            add_address(self.router, "r1", "10.71.2.254")
+            add_address(self.receiver, "c0", RECEIVER)
+            add_default_route(self.sender, "10.71.1.254")
+            add_default_route(self.receiver, "10.71.2.254")
+            for namespace in (self.sender, self.router, self.receiver):
+                namespace.sysctl("ipv4/conf/all/rp_filter", "0")
+                namespace.sysctl("ipv4/tcp_no_metrics_save", "1")
+                namespace.sysctl("ipv4/tcp_wmem", "4096 65536 16777216")
+                namespace.sysctl("ipv4/tcp_rmem", "4096 1048576 16777216")
+            self.router.sysctl("ipv4/ip_forward", "1")
+        except BaseException:
+            self.close()
+            raise
+
+    def _namespace(self, label: str) -> Namespace:
+        made = Namespace(label)
+        self._stack.callback(made.close)
+        return made
+
+    def close(self) -> None:
+        """Remove everything."""
+        self._stack.close()
+
+    def delay(self, rtts_s: Sequence[float]) -> list[int]:
+        """Give what returns one delay a flow; return each flow's band."""
+        distinct = sorted(set(rtts_s))
+        bands = max(2, len(distinct))
+        with self.receiver.entered():
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _tc("qdisc del dev c0 root")
+            _tc(f"qdisc add dev c0 root handle 1: prio bands {bands} priomap {'0 ' * 16}")
+            for band in range(1, bands + 1):
+                delay_us = round(distinct[min(band, len(distinct)) - 1] * 1e6)
+                _tc(f"qdisc add dev c0 parent 1:{band:x} netem delay {delay_us}us limit 100000")
+        return [distinct.index(rtt_s) + 1 for rtt_s in rtts_s]
+
+    @contextmanager
+    def queue(self, name: str, rate_bps: int) -> Iterator[Child | None]:
+        """Put a queue on the bottleneck; ours comes with the process of its controller."""
+        with self.router.entered(), contextlib.suppress(subprocess.CalledProcessError):
+            _tc("qdisc del dev r1 root")
+        if name in _LEAVES or name == "cake":
+            with self.router.entered():
+                for line in _their_lines(name, rate_bps):
+                    _tc(line)
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="qos-state-") as folder:
+            os.environ["QOS_STATE_DIR"] = folder
+            child = Child(self.router, lambda tell: _control(name, rate_bps, tell))
+            try:
+                child.answer(READY_S)
+                yield child
+            finally:
+                child.end()
+
+
+_LEAVES = {
+    "pfifo": "pfifo limit 1000",
+    "fq_codel": "fq_codel",
+    "fq": "fq",
+    "pie": "pie",
+}
+
+
+def _their_lines(name: str, rate_bps: int) -> list[str]:
+    """Their queue with its defaults behind the shaper that ours has; cake has its own."""
+    if name == "cake":
+        return [f"qdisc add dev r1 root cake bandwidth {rate_bps}bit"]
+    burst = burst_bytes(rate_bps, FRAME_BYTES)
+    shape = f"rate {rate_bps}bit ceil {rate_bps}bit burst {burst}b cburst {burst}b quantum {FRAME_BYTES}"
+    return [
+        "qdisc add dev r1 root handle 1: htb default 1",
+        f"class add dev r1 parent 1: classid 1:1 htb {shape}",
+        f"qdisc add dev r1 parent 1:1 {_LEAVES[name]}",
+    ]
+
+
+def _control(name: str, rate_bps: int, tell: Tell) -> None:
+    from linux_qdisc.session import Session
+
+    session = Session(QueueSettings("r1", rate_bps, policy=name, offloads="off"), force=True)
+    try:
+        session.run(lambda: tell("ready"))
+    finally:
+        session.close()
+
+
+def _tc(line: str) -> None:
+    subprocess.run(["tc", *line.split()], check=True, capture_output=True)

@@ -1,0 +1,122 @@
+"""Carries cells to a kernel in batches and keeps what comes back, so that a run can be taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import qos
+from experiments.kernel_headtohead.grid import Cell
+from experiments.rig import Request, Rig, run
+
+BATCH = 6
+OVERHEAD_S = 12.0
+ROOT = Path(__file__).resolve().parents[2]
+SLOWDOWN = {10: 1, 50: 2, 200: 6}
+"""The guest has one CPU: at these rates (Mbit/s) its clock is slowed so that it is not the bottleneck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The file of finished runs, a JSON document a line."""
+
+    path: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every run that finished; a line cut short by an interruption is left out."""
+        if not self.path.is_file():
+            return []
+        rows = []
+        for line in self.path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return [row for row in rows if "failed" not in row]
+
+    def add(self, text: str) -> None:
+        """Add lines."""
+        with open(self.path, "a") as results:
+            results.write(text if text.endswith("\n") or not text else text + "\n")
+
+
+def carry_out(
+    cells: Sequence[Cell],
+    store: Store,
+    rig: Rig,
+    workers: int,
+    until_s: float,
+    progress: Callable[[int], None],
+) -> None:
+    """Run what the store does not have yet, until a time of the monotonic clock."""
+    known = {row["name"] for row in store.rows()}
+    waiting = _batches([cell for cell in cells if cell.name not in known])
+    lock, stop = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not waiting or stop.is_set() or time.monotonic() > until_s:
+                    return
+                batch = waiting.pop(0)
+            text = run_batch(batch, rig, stop)
+            with lock:
+                store.add(text)
+                progress(text.count("\n"))
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for future in [pool.submit(work) for _ in range(workers)]:
+                future.result()
+        except BaseException:
+            stop.set()  # leaving the block waits for the threads
+            raise
+
+
+def _batches(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Group cells of one rate, a boot each, in the order of their first cell."""
+    batches: list[list[Cell]] = []
+    for cell in cells:
+        rate = cell.scenario.rate_mbit
+        fits = [row for row in batches if row[0].scenario.rate_mbit == rate and len(row) < BATCH]
+        if fits:
+            fits[-1].append(cell)
+        else:
+            batches.append([cell])
+    return batches
+
+
+def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = None) -> str:
+    """Boot once, run the cells one after another, and return their lines."""
+    slowdown = SLOWDOWN.get(batch[0].scenario.rate_mbit, 1) if rig.shim is not None else 1
+    with tempfile.TemporaryDirectory(prefix="qos-headtohead-") as name:
+        orders = Path(name) / "cells.json"
+        orders.write_text(json.dumps([cell.to_json() for cell in batch]))
+        script = 'exec "$0" -m experiments.kernel_headtohead.guest "$1" "$RIG_OUT/results"'
+        path = os.pathsep.join((str(Path(qos.__file__).parents[1]), str(ROOT)))
+        limit_s = sum(cell.duration_s + OVERHEAD_S for cell in batch) + OVERHEAD_S
+        request = Request(
+            ["sh", "-c", script, sys.executable, str(orders)],
+            limit_s,
+            slowdown=slowdown,
+            environment={"PYTHONPATH": path},
+            out=Path(name) / "out",
+            folder=ROOT,
+            stop=stop,
+        )
+        finished = run(request, rig)
+        results = Path(name) / "out" / "results"
+        text = results.read_text() if results.is_file() else ""
+    if finished.returncode:
+        print(f"a batch ended with {finished.returncode}: {finished.stderr[-400:]}", file=sys.stderr)
+    rows = [json.loads(line) | {"slowdown": slowdown} for line in text.splitlines()]
+    return "".join(json.dumps(row) + "\n" for row in rows)

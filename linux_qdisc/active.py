@@ -1,0 +1,200 @@
+"""Reads the counters of the queues that packets went to, and leaves the idle ones alone.
+
+The eBPF classifier notes the time of each queue's last packet in memory that it shares with us. A
+queue without a new time and without a backlog has the counters that it had. The others are asked
+for one by one: many requests in one datagram, all answers in one call of recvmmsg(2), parsed as one
+array. Now and then all are read: a socket may have named a class itself (SO_PRIORITY), past the
+classifier.
+
+The kernel answers such a request only with an echo of what it tells everybody who listens to changes
+of traffic control (RTNLGRP_TC; systemd-networkd does). Where somebody listens, all queues are read in
+one dump, which nobody else hears.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linux_qdisc import wire
+from linux_qdisc.bpf.flowmap import FlowMap
+from linux_qdisc.rtnetlink import NetlinkSocket, parse_answer
+from linux_qdisc.stats import ClassReader, ClassTable
+from linux_qdisc.tree import FIRST_FLOW_MINOR, classid
+from qos.errors import KernelError
+
+FULL_EVERY_S = 1.0
+FULL_FRACTION = 1 / 3
+"""With more of the queues to be read, one dump of all is cheaper."""
+BATCH = 64
+"""Answers of so many classes fit the socket's buffer on every kernel."""
+_STRIDE = 1024
+"""Room for one answer, which takes about 300 bytes."""
+_MSG_DONTWAIT = 0x40
+_TC_GROUP = 1 << 4 - 1  # RTNLGRP_TC
+
+
+def somebody_listens(path: str = "/proc/thread-self/net/netlink") -> bool:
+    """Say whether a socket of this network namespace listens to changes of traffic control."""
+    try:
+        with open(path) as table:
+            rows = [line.split()[1:4] for line in table.readlines()[1:]]
+        return any(protocol == "0" and int(groups, 16) & _TC_GROUP for protocol, _, groups in rows)
+    except (OSError, ValueError):
+        return True
+
+
+class _Vector(ctypes.Structure):
+    """Layout of struct iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Message(ctypes.Structure):
+    """Layout of struct msghdr."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vector", ctypes.c_void_p),
+        ("vectors", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Header(ctypes.Structure):
+    """Layout of struct mmsghdr."""
+
+    _fields_ = (("message", _Message), ("length", ctypes.c_uint))
+
+
+class _Answers:
+    """Buffers for one recvmmsg(2) of at most `BATCH` datagrams, at equal distances."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.data = bytearray(BATCH * _STRIDE)
+        memory = (ctypes.c_char * len(self.data)).from_buffer(self.data)
+        start = ctypes.addressof(memory)
+        self._vectors = (_Vector * BATCH)()
+        self._headers = (_Header * BATCH)()
+        at = ctypes.addressof(self._vectors)
+        for i, header in enumerate(self._headers):
+            self._vectors[i].base, self._vectors[i].length = start + _STRIDE * i, _STRIDE
+            header.message.vector, header.message.vectors = at + i * ctypes.sizeof(_Vector), 1
+
+    def receive(self, descriptor: int) -> int:
+        """Take what has arrived; return the number of datagrams, 0 where none has."""
+        count: int = self._libc.recvmmsg(descriptor, self._headers, BATCH, _MSG_DONTWAIT, None)
+        if count >= 0:
+            return count
+        code = ctypes.get_errno()
+        if code in (errno.EAGAIN, errno.EINTR):
+            return 0
+        raise OSError(code, os.strerror(code))
+
+
+class ActiveReader:
+    """Reads a whole table, at the cost of the queues in use.
+
+    Parameters
+    ----------
+    reader
+        Reads all queues; used at first, now and then, and where most are in use.
+    netlink
+        The socket to use.
+    ifindex
+        The device.
+    flow_map
+        The classifier at work on it.
+    """
+
+    def __init__(self, reader: ClassReader, netlink: NetlinkSocket, ifindex: int, flow_map: FlowMap) -> None:
+        self._all = reader
+        self._netlink = netlink
+        self._map = flow_map
+        self._answers = _Answers()
+        request = wire.message(
+            wire.RTM_GETTCLASS, wire.NLM_F_REQUEST | wire.NLM_F_ECHO, 0, wire.tcmsg(ifindex, 0, 0)
+        )
+        self._request = np.frombuffer(request, np.uint32)
+        self._table: ClassTable | None = None
+        self._seen = flow_map.last_seen_ns()
+        self._touched = np.ones(flow_map.flows, np.bool_)
+        self._full_at_s = 0.0
+        self._alone = False
+
+    def read(self) -> ClassTable:
+        """Return the counters of every queue.
+
+        Raises
+        ------
+        KernelError
+            If the tree or the device is gone.
+        """
+        seen = self._map.last_seen_ns()
+        touched = seen != self._seen
+        # Once more after its last packet: the classifier notes the time before the packet is queued.
+        wanted = touched | self._touched
+        self._seen, self._touched = seen, touched
+        now_s = time.monotonic()
+        if self._table is None or now_s - self._full_at_s >= FULL_EVERY_S:
+            self._alone = not somebody_listens()
+            self._full_at_s = now_s
+            return self._read_all()
+        wanted |= self._table.backlog_bytes != 0
+        queues = np.flatnonzero(wanted)
+        if not len(queues):
+            return self._table
+        if not self._alone or len(queues) > FULL_FRACTION * len(wanted):
+            return self._read_all()
+        table = self._table.copy()
+        for start in range(0, len(queues), BATCH):
+            if not self._read_some(queues[start : start + BATCH], table):
+                return self._read_all()
+        self._table = table
+        return table
+
+    def _read_all(self) -> ClassTable:
+        self._table = self._all.read()
+        return self._table
+
+    def _read_some(self, queues: NDArray[np.int64], table: ClassTable) -> bool:
+        """Ask for some queues; False if an answer was lost. The kernel answers while we send."""
+        first = self._netlink.next_seq(len(queues))
+        rows = np.tile(self._request, (len(queues), 1))
+        rows[:, 2] = np.arange(first, first + len(queues), dtype=np.uint32)
+        rows[:, 6] = queues.astype(np.uint32) + np.uint32(classid(FIRST_FLOW_MINOR))
+        self._netlink.send(rows.tobytes())
+        try:
+            count = self._answers.receive(self._netlink.fileno())
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                return False
+            raise
+        heads = np.ndarray((count, 4), np.uint32, self._answers.data, strides=(_STRIDE, 4))
+        kinds = heads[:, 1:2].copy().view(np.uint16)[:, 0]
+        if (kinds == wire.NLMSG_ERROR).any():
+            self._refuse(int(np.argmax(kinds == wire.NLMSG_ERROR)))
+        expected = np.arange(first, first + len(queues), dtype=np.uint32)
+        if count != len(queues) or not np.array_equal(heads[:, 2], expected):
+            return False
+        lengths = heads[:, 0]
+        if (lengths > _STRIDE).any():
+            return False
+        for length in np.unique(lengths).tolist():
+            self._all.take_rows(self._answers.data, _STRIDE, np.flatnonzero(lengths == length), length, table)
+        return True
+
+    def _refuse(self, place: int) -> None:
+        data = memoryview(self._answers.data)[place * _STRIDE : (place + 1) * _STRIDE]
+        _kind, flags, _seq, payload = next(wire.messages(data))
+        code, detail = parse_answer(flags, payload)
+        raise KernelError("tc class show", code, detail)

@@ -1,0 +1,1 @@
+"""`lfq`: the learned limit policy over polled counters."""

@@ -1,0 +1,105 @@
+"""`lfq`: the learned policy, polled. One network for all rates, senders and preferences.
+
+The idea is that of LFQ (arXiv 2007.02735): a small network looks at a flow's own queue and says how long it
+may get. Here it sees only counters that a kernel's statistics dump has, everything is free of units, and
+the price of delay is an input. How it was trained is in `qos.training`, what it is worth in docs/lfq.md.
+"""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+
+import numpy as np
+
+from qos.errors import ValueRefusedError
+from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
+from schedulers.packet.limits.lfq.step import (
+    LEAST_FRAMES,
+    LINK_MEMORY,
+    MEMORY,
+    Network,
+    Poll,
+    apply,
+    early_limit_bytes,
+    evaluate,
+    features,
+    remember,
+)
+
+PREFERENCES = MappingProxyType({"latency": 12.0, "balanced": 3.0, "throughput": 0.7})
+"""Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
+
+With ``latency`` a millisecond of mean queue costs as much as 1.2 % of throughput, with ``balanced`` 0.3 %,
+with ``throughput`` 0.07 %.
+"""
+DEFAULT_PREFERENCE = "balanced"
+ALPHA_RANGE = (0.1, 100.0)
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse an alpha outside of `ALPHA_RANGE`.
+
+    Raises
+    ------
+    ValueRefusedError
+        If it is outside, or no number.
+    """
+    low, high = ALPHA_RANGE
+    if not (math.isfinite(alpha) and low <= alpha <= high):
+        raise ValueRefusedError(f"alpha must be from {low:g} to {high:g} (1/s), not {alpha:g}")
+
+
+class Lfq:
+    """The learned policy over one queue.
+
+    Parameters
+    ----------
+    context
+        The queue that is served.
+    network
+        The weights.
+    alpha
+        Price of a second of queueing, in shares of the rate (1/s); see `PREFERENCES`.
+
+    Raises
+    ------
+    ValueRefusedError
+        If alpha is out of range.
+    """
+
+    def __init__(self, context: QueueContext, network: Network, alpha: float) -> None:
+        check_alpha(alpha)
+        self.network = network
+        self._alpha = alpha
+        self._frame = float(context.mtu_bytes)
+        self._least = float(max(context.min_limit_bytes, LEAST_FRAMES * context.mtu_bytes))
+        self._early = early_limit_bytes(network, context.rate_bps, alpha, self._frame)
+        self._most = float(max(context.max_limit_bytes, self._least))
+        self._memory = np.zeros((MEMORY, context.slots))
+        self._link = np.zeros(LINK_MEMORY)
+
+    def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
+        """Return the limits after this poll; those that hardly change stay as they are."""
+        slot = counters.slot
+        poll = as_poll(counters)
+        memory = self._memory[:, slot]
+        remember(memory, self._link, poll, dt_s)
+        x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
+        wanted = apply(
+            self.network, memory, poll, evaluate(self.network, x), self._early, self._least, self._most
+        )
+        self._memory[:, slot] = memory
+        return wanted.astype(np.int64)
+
+
+def as_poll(counters: FlowCounters) -> Poll:
+    """Give counters as the network's step takes them."""
+    return Poll(
+        counters.sent_bytes.astype(np.float64),
+        counters.sent_packets.astype(np.float64),
+        counters.dropped_packets.astype(np.float64),
+        counters.backlog_bytes.astype(np.float64),
+        np.maximum(counters.limit_bytes, 1).astype(np.float64),
+        counters.is_new.astype(np.float64),
+    )

@@ -1,0 +1,129 @@
+"""The learned policy: its weights on disk, its bounds, and that it is the same compiled."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qos.errors import InputError
+from schedulers.packet.limits import FlowCounters, QueueContext, first_limit_bytes, make_policy
+from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
+from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq
+from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
+from schedulers.packet.limits.sawtooth import Sawtooth
+
+CONTEXT = QueueContext(64, 50_000_000, 1514, 60_000, 3_028, 4_000_000)
+
+
+def counters(rng: np.random.Generator, count: int, limit: np.ndarray, new: bool) -> FlowCounters:
+    return FlowCounters(
+        slot=np.arange(count),
+        is_new=np.full(count, new),
+        sent_bytes=rng.integers(0, 200_000, count),
+        sent_packets=rng.integers(0, 140, count),
+        dropped_packets=rng.integers(0, 3, count),
+        backlog_bytes=rng.integers(0, 60_000, count),
+        backlog_packets=rng.integers(0, 40, count),
+        limit_bytes=limit,
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 64), alpha=st.floats(0.1, 100))
+def test_limits_stay_within_the_range_of_the_queue_whatever_is_counted(
+    seed: int, count: int, alpha: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    policy = Lfq(CONTEXT, load_network(), alpha)
+    limit = np.full(count, CONTEXT.initial_limit_bytes)
+    for tick in range(5):
+        limit = policy.limits(counters(rng, count, limit, tick == 0), float(rng.uniform(0.001, 1)))
+        assert limit.dtype == np.int64
+        assert (limit >= CONTEXT.min_limit_bytes).all()
+        assert (limit <= CONTEXT.max_limit_bytes).all()
+
+
+def test_a_flow_is_judged_by_itself_alone_where_the_others_send_the_same() -> None:
+    rng = np.random.default_rng(3)
+    one = counters(rng, 1, np.array([60_000]), new=True)
+    policy = Lfq(CONTEXT, load_network(), 5.0)
+    many = FlowCounters(*(np.repeat(getattr(one, name), 5) for name in one.__slots__))
+    many = FlowCounters(np.arange(5), *(getattr(many, name) for name in one.__slots__[1:]))
+    limits = policy.limits(many, 0.02)
+    assert len(set(limits.tolist())) == 1
+
+
+def test_a_higher_price_of_delay_never_begins_with_a_longer_queue() -> None:
+    starts = [first_limit_bytes(f"lfq:{name}", 10**9, 1514) for name in ("latency", "balanced", "throughput")]
+    assert starts == sorted(starts, key=lambda size: size or 0)
+    assert list(PREFERENCES.values()) == sorted(PREFERENCES.values(), reverse=True)
+
+
+def test_a_first_limit_holds_an_initial_window() -> None:
+    assert first_limit_bytes("lfq:latency", 1_000_000, 1514) == 10 * 1514
+
+
+def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
+    network = first_network(7)
+    save_network(tmp_path / "w.npz", network)
+    assert np.allclose(pack(load_network(tmp_path / "w.npz")), pack(network), atol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+
+
+def _damage(path: Path, how: str) -> None:
+    theta = pack(first_network(1))
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(path.read_bytes()[:500])
+    elif how == "garbage":
+        path.write_bytes(bytes(range(256)) * 20)
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "version":
+        np.savez(path, format=FORMAT + 1, weights=theta)
+    elif how == "nan":
+        theta[5] = np.nan
+        np.savez(path, format=FORMAT, weights=theta)
+    elif how == "short":
+        np.savez(path, format=FORMAT, weights=theta[:-1])
+    else:
+        np.savez(path, format=FORMAT, weights=np.array([{}], object))
+
+
+DAMAGE = ["missing", "truncated", "garbage", "empty", "version", "nan", "short", "pickle"]
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_weights_are_refused_and_named(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "w.npz"
+    save_network(path, first_network(1))
+    _damage(path, how)
+    with pytest.raises(InputError, match=r"w\.npz"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_with_damaged_weights_the_safe_rule_takes_over_and_says_so(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "w.npz"
+    save_network(path, first_network(1))
+    _damage(path, how)
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(make_policy("lfq", CONTEXT, path), Sawtooth)
+    assert "sawtooth is used instead" in caplog.text
+
+
+def test_the_shipped_weights_are_small_and_can_be_used() -> None:
+    assert SHIPPED.stat().st_size < 50_000
+    assert isinstance(make_policy("lfq:latency", CONTEXT), Lfq)
+    assert len(pack(load_network())) == WEIGHTS
+    assert all(
+        np.array_equal(a, b) for a, b in zip(unpack(pack(load_network())), load_network(), strict=True)
+    )

@@ -1,0 +1,88 @@
+"""Training: the compiled loop is the deployed one, forks measure what they say, learning improves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qos.simulation import PolledLimits, Simulation
+from qos.training.evolution import Bench, Plan, train
+from qos.training.forks import FACTORS, collect
+from qos.training.regression import fit, rewards
+from qos.training.rollout import bounds_of, fresh_progress, roll
+from qos.training.scenarios import KINDS, Ranges, draw_task
+from schedulers.packet.limits import QueueContext
+from schedulers.packet.limits.lfq.network import SENSES, first_network, pack, unpack
+from schedulers.packet.limits.lfq.policy import Lfq
+from schedulers.packet.limits.lfq.weights import load_network
+
+SMALL = Ranges(most_packets=3_000)
+
+
+@pytest.mark.parametrize("index", [0, 3, 8])
+def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(index: int) -> None:
+    task = draw_task(4, index, SMALL)
+    network = load_network()
+    deployed, compiled = Simulation(task.scenario), Simulation(task.scenario)
+    queue_id = deployed.paths.directions.index(("bottleneck", "router"))
+    count = max(task.flows, 2)
+    bounds = bounds_of(network, task.rate_bps, task.interval_s, task.alpha)
+    start, interval_ns = bounds.start_bytes, bounds.interval_ns
+    context = QueueContext(count, task.rate_bps, 1500, int(start), 3000, 64 << 20)
+    polled = PolledLimits(deployed, Lfq(context, network, task.alpha), interval_ns * 1e-9, queue_id)
+    deployed.set_limits(queue_id, int(start))
+    compiled.set_limits(queue_id, int(start))
+    progress = fresh_progress(count, 0, interval_ns)
+    polled._context = context
+    polled.run_until(1.0)
+    roll(compiled, queue_id, network, bounds, progress, 1_000_000_000)
+    ours, theirs = deployed.queue_counters(queue_id), compiled.queue_counters(queue_id)
+    assert np.allclose(ours.limit_bytes, theirs.limit_bytes, rtol=1e-6, atol=1)
+    assert np.array_equal(ours.sent_bytes, theirs.sent_bytes)
+
+
+def test_a_scenario_is_the_same_for_the_same_seed_and_of_every_kind() -> None:
+    assert draw_task(1, 5).scenario.flows == draw_task(1, 5).scenario.flows
+    assert {draw_task(1, index).kind for index in range(150)} == set(KINDS)
+
+
+def test_a_sender_that_is_left_out_is_never_drawn() -> None:
+    ranges = Ranges(senders=("newreno", "bic"))
+    drawn = {flow.sender for index in range(40) for flow in draw_task(2, index, ranges).scenario.flows}
+    assert drawn <= {"newreno", "bic", "udp"}
+
+
+def test_a_scenario_that_is_run_again_from_its_beginning_gives_the_same() -> None:
+    bench = Bench(draw_task(4, 1, SMALL))
+    assert bench.run(load_network(), 5.0) == bench.run(load_network(), 5.0)
+    assert bench.run_fixed(30_000) == bench.run_fixed(30_000)
+
+
+def test_forks_tell_what_longer_queues_bring_and_cost() -> None:
+    samples = collect(4, 0, first_network(1), Ranges(most_packets=3_000, kinds=("paper",)), 0.3)
+    assert samples is not None
+    assert samples.utilisation.shape == (len(samples.alpha), len(FACTORS))
+    assert (samples.delay_s[:, -1] >= samples.delay_s[:, 0]).all()
+    assert np.isfinite(samples.features).all()
+
+
+def test_a_tiny_network_learns_from_forks_and_gives_less_away() -> None:
+    ranges = Ranges(most_packets=3_000, kinds=("paper", "single"))
+    parts = [collect(5, index, first_network(1), ranges, 0.7) for index in range(30)]
+    known = [part for part in parts if part is not None]
+    samples = type(known[0])(*(np.concatenate([getattr(p, n) for p in known]) for n in known[0].__slots__))
+    curve = rewards(samples)
+    untrained = float((curve.max(axis=1) - curve[:, len(FACTORS) // 2]).mean())
+    trained = list(fit(pack(first_network(1)), samples, 60, seed=1))[-1].regret
+    assert trained < 0.7 * untrained
+
+
+def test_evolution_gives_the_same_on_one_and_two_processes() -> None:
+    def run(jobs: int) -> np.ndarray:
+        plan = Plan(1, scenarios=2, pairs=2, jobs=jobs, ranges=SMALL, frozen=SENSES)
+        return next(iter(train(pack(load_network()), plan))).theta
+
+    one, two = run(1), run(2)
+    assert np.array_equal(one, two)
+    assert np.array_equal(one[:SENSES], pack(load_network())[:SENSES])
+    assert unpack(one) is not None

@@ -1,8 +1,9 @@
 """Which of several demands a network carries at once: joint admission over shared channels.
 
 Each demand may take one of its cheapest routes. A route reserves on every channel the demand's rate over
-what the channel admits within the demand's delay bound. Of all choices that overfill no channel the one is taken that
-admits most demands of priority 0, then of priority 1 and so on, then with least reserved in all.
+what the channel admits within the demand's delay bound. Of all choices that overfill no channel the one
+is taken that admits most demands of priority 0, then of priority 1 and so on, then with least reserved
+in all.
 """
 
 from __future__ import annotations

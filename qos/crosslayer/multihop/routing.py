@@ -90,7 +90,7 @@ def hop_violation(violation: float, hops: int) -> float:
     Examples
     --------
     >>> hop_violation(0.01, 1), round(hop_violation(0.01, 2), 6)
-    (0.01, 0.001312)
+    (0.01, 0.001309)
     """
     check_probability("violation probability", violation)
     if check_count("hops", hops, 1) == 1:

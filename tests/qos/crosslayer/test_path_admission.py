@@ -26,7 +26,7 @@ def radio(one: str, other: str, snr_db: float, channel: int = 0, doppler_hz: flo
 
 def network(*links: Link) -> Topology:
     names = sorted({end for link in links for end in (link.source, link.target)})
-    return Topology([Node(name, "router") for name in names], links, "test")
+    return Topology([Node(name, "router") for name in names], links, name="test")
 
 
 def stream(rate_bps: float, source: str = "a", destination: str = "b", **figures: float) -> FlowDemand:
@@ -97,7 +97,7 @@ def test_hosts_do_not_forward() -> None:
     links = (WiredLink("a", "h", 10**9), WiredLink("h", "b", 10**9))
     nodes = [Node("a", "host"), Node("h", "host"), Node("b", "host")]
     with pytest.raises(InfeasibleError, match="no path from a to b"):
-        routes(Topology(nodes, links, "t"), stream(1e6))
+        routes(Topology(nodes, links, name="t"), stream(1e6))
 
 
 def test_an_infeasible_path_names_its_links() -> None:
@@ -185,7 +185,7 @@ def test_what_is_left_goes_to_elastic_demands_in_equal_parts() -> None:
     assert rates[0] == pytest.approx(0.3)
     assert rates[1] == rates[2]
     assert sum(rates) == pytest.approx(0.9)
-    assert all(0.1 <= rate for rate in rates)
+    assert all(rate >= 0.1 for rate in rates)
 
 
 def test_a_demand_without_bounds_on_the_campus_goes_through() -> None:

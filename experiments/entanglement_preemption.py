@@ -11,7 +11,6 @@ repetitions; the bands, for those that never interrupt, are one standard error.
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -19,10 +18,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from joblib import Parallel, delayed
-from rich.console import Console
-from rich.progress import track
 
+from experiments.entanglement_sweep import sweep
 from qos.errors import InfeasibleError
 from schedulers.entanglement.admission import admit
 from schedulers.entanglement.compile import CompileOptions, Compiler
@@ -147,15 +144,7 @@ def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) 
     # By its module's name and not that of __main__, so that other processes can keep their compilers.
     from experiments.entanglement_preemption import run as worker
 
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(worker)(point) for point in grid)
-    console = Console(stderr=True)
-    tracked = track(results, total=len(grid), console=console, disable=not console.is_terminal)
-    rows = [row for found in tracked for row in found]
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "preemption.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = sweep(worker, grid, jobs, out / "preemption.csv")
     draw(rows, out / "preemption.png")
     print(f"{len(rows)} runs of {len(grid)} workloads in {out}")
 

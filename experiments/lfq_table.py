@@ -1,6 +1,6 @@
 """The LFQ paper's table and ours: 400 runs a mechanism, one bulk flow through one queue.
 
-`python -m experiments.lfq_table [--quick] [--recovery classic|rack] [--out DIR]`
+`python -m experiments.lfq_table [--quick] [--detection sack|rack] [--out DIR]`
 
 The runs are those of arXiv 2007.02735: NewReno and BIC, 100 round-trip times from 5 to 25 ms at 15 Mbit/s
 and 100 rates from 5 to 25 Mbit/s at 15 ms, 5 s each. Nothing is trained; the shipped weights are used.

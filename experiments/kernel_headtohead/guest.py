@@ -20,8 +20,9 @@ from experiments.kernel_headtohead import traffic
 from experiments.kernel_headtohead.capture import INCOMING, OUTGOING, Passage, Ring, match
 from experiments.kernel_headtohead.children import Child, ChildFailedError
 from experiments.kernel_headtohead.grid import Cell
-from experiments.kernel_headtohead.path import RECEIVER, SENDER, Path
+from experiments.kernel_headtohead.path import Path
 from linux_qdisc.lab.compare import jain_index
+from linux_qdisc.lab.namespaces import RECEIVER, SENDER
 
 START_S, DRAIN_S, ANSWER_S = 0.1, 0.2, 20.0
 SERIES_STEP_S = 0.1

@@ -17,10 +17,9 @@ from contextlib import ExitStack, contextmanager
 
 from experiments.kernel_headtohead.children import Child, Tell
 from linux_qdisc.compile import burst_bytes
-from linux_qdisc.lab.namespaces import Namespace, add_address, add_default_route, join
+from linux_qdisc.lab.namespaces import Namespace, address_path, join
 from linux_qdisc.settings import QueueSettings
 
-SENDER, RECEIVER = "10.71.1.1", "10.71.2.1"
 FRAME_BYTES = 1514
 READY_S = 20.0
 
@@ -36,18 +35,7 @@ class Path:
             )
             join(self.sender, "s0", self.router, "r0")
             join(self.router, "r1", self.receiver, "c0")
-            add_address(self.sender, "s0", SENDER)
-            add_address(self.router, "r0", "10.71.1.254")
-            add_address(self.router, "r1", "10.71.2.254")
-            add_address(self.receiver, "c0", RECEIVER)
-            add_default_route(self.sender, "10.71.1.254")
-            add_default_route(self.receiver, "10.71.2.254")
-            for namespace in (self.sender, self.router, self.receiver):
-                namespace.sysctl("ipv4/conf/all/rp_filter", "0")
-                namespace.sysctl("ipv4/tcp_no_metrics_save", "1")
-                namespace.sysctl("ipv4/tcp_wmem", "4096 65536 16777216")
-                namespace.sysctl("ipv4/tcp_rmem", "4096 1048576 16777216")
-            self.router.sysctl("ipv4/ip_forward", "1")
+            address_path(self.sender, self.router, self.receiver)
         except BaseException:
             self.close()
             raise

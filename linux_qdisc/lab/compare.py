@@ -31,7 +31,7 @@ from linux_qdisc import wire
 from linux_qdisc.compile import burst_bytes
 from linux_qdisc.device import device_facts
 from linux_qdisc.kernel import Kernel
-from linux_qdisc.lab.namespaces import Namespace, add_address, add_default_route, join
+from linux_qdisc.lab.namespaces import RECEIVER, Namespace, address_path, join
 from linux_qdisc.lab.taps import read_passage
 from linux_qdisc.operations import ReplaceRoot, SetClass, SetLeaf
 from linux_qdisc.rtnetlink import NetlinkSocket
@@ -43,7 +43,6 @@ MIN_FIFO_FRAMES = 50
 DRAIN_S = 0.7
 SETTLE_S = 0.3
 START_TIMEOUT_S = 15.0
-RECEIVER = "10.71.2.1"
 _TICK_NS = 64
 
 
@@ -162,18 +161,7 @@ class Path3:
         )
         join(self.sender, "s0", self.router, "r0")
         self._delay_element()
-        add_address(self.sender, "s0", "10.71.1.1")
-        add_address(self.router, "r0", "10.71.1.254")
-        add_address(self.router, "r1", "10.71.2.254")
-        add_address(self.receiver, "c0", RECEIVER)
-        add_default_route(self.sender, "10.71.1.254")
-        add_default_route(self.receiver, "10.71.2.254")
-        for namespace in (self.sender, self.router, self.receiver):
-            namespace.sysctl("ipv4/conf/all/rp_filter", "0")
-            namespace.sysctl("ipv4/tcp_no_metrics_save", "1")
-            namespace.sysctl("ipv4/tcp_wmem", "4096 65536 16777216")
-            namespace.sysctl("ipv4/tcp_rmem", "4096 1048576 16777216")
-        self.router.sysctl("ipv4/ip_forward", "1")
+        address_path(self.sender, self.router, self.receiver)
 
     def _delay_element(self) -> None:
         """Delay the returning half: netem where the kernel has it, else a forwarder of frames."""

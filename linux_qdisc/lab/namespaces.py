@@ -26,6 +26,10 @@ _CREATE = wire.NLM_F_CREATE | wire.NLM_F_EXCL
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+SENDER, RECEIVER = "10.71.1.1", "10.71.2.1"
+"""Addresses of the hosts at the two ends of a path."""
+
+
 class Namespace:
     """One network namespace; it lives as long as this object and the processes in it."""
 
@@ -139,3 +143,25 @@ def add_default_route(namespace: Namespace, gateway: str) -> None:
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 4, 0, 1, 0)
         body += wire.attr(5, socket.inet_aton(gateway))
         netlink.request(_RTM_NEWROUTE, _CREATE, body, f"ip route add default via {gateway}")
+
+
+def address_path(sender: Namespace, router: Namespace, receiver: Namespace) -> None:
+    """Give ``s0 - r0 router r1 - c0`` addresses and routes, and hosts that remember no run.
+
+    Parameters
+    ----------
+    sender, router, receiver
+        Joined already: the sender has ``s0``, the router ``r0`` and ``r1``, the receiver ``c0``.
+    """
+    add_address(sender, "s0", SENDER)
+    add_address(router, "r0", "10.71.1.254")
+    add_address(router, "r1", "10.71.2.254")
+    add_address(receiver, "c0", RECEIVER)
+    add_default_route(sender, "10.71.1.254")
+    add_default_route(receiver, "10.71.2.254")
+    for namespace in (sender, router, receiver):
+        namespace.sysctl("ipv4/conf/all/rp_filter", "0")
+        namespace.sysctl("ipv4/tcp_no_metrics_save", "1")
+        namespace.sysctl("ipv4/tcp_wmem", "4096 65536 16777216")
+        namespace.sysctl("ipv4/tcp_rmem", "4096 1048576 16777216")
+    router.sysctl("ipv4/ip_forward", "1")

@@ -66,10 +66,10 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a generation did: its number, mean reward of the population, mean outcome, weights so far."""
+class Generation:
+    """What a step of the search did: its number, means over the population, the weights so far."""
 
-    generation: int
+    number: int
     reward: float
     utilisation: float
     delay_price: float
@@ -136,7 +136,7 @@ def _scores(theta: Float64, plan: Plan, generation: int, indices: list[int]) -> 
     return scores, means
 
 
-def train(theta: Float64, plan: Plan) -> Iterator[Progress]:
+def train(theta: Float64, plan: Plan) -> Iterator[Generation]:
     """Improve the weights, a generation at a time.
 
     Parameters
@@ -148,7 +148,7 @@ def train(theta: Float64, plan: Plan) -> Iterator[Progress]:
 
     Yields
     ------
-    Progress
+    Generation
         After each generation.
     """
     theta = np.array(theta, np.float64)
@@ -170,4 +170,4 @@ def train(theta: Float64, plan: Plan) -> Iterator[Progress]:
             step = generation + 1
             rate = plan.learning_rate * decay**generation
             theta = theta + rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
-            yield Progress(generation, float(means[0]), float(means[1]), float(means[2]), theta.copy())
+            yield Generation(generation, float(means[0]), float(means[1]), float(means[2]), theta.copy())

@@ -24,8 +24,6 @@ _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
 
-SENT_BYTES, SENT_PACKETS, DROPPED, NEXT_POLL, LAST_POLL = range(5)
-
 
 NS = 1_000_000_000
 FRAME_BYTES = 1500.0

@@ -24,6 +24,7 @@ from schedulers.packet.limits.lfq.step import (
     early_limit_bytes,
     evaluate,
     features,
+    measure,
     remember,
 )
 
@@ -84,10 +85,18 @@ class Lfq:
         slot = counters.slot
         poll = as_poll(counters)
         memory = self._memory[:, slot]
-        remember(memory, self._link, poll, dt_s)
+        measure(memory, self._link, poll, dt_s, self._frame)
+        remember(memory, poll, dt_s)
         x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
         wanted = apply(
-            self.network, memory, poll, evaluate(self.network, x), self._early, self._least, self._most
+            self.network,
+            memory,
+            poll,
+            evaluate(self.network, x),
+            self._early,
+            self._least,
+            self._most,
+            self._frame,
         )
         self._memory[:, slot] = memory
         return wanted.astype(np.int64)

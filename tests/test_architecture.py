@@ -37,7 +37,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("topologies",),
     ("schedulers",),
     ("qos.crosslayer", "qos.simulation", "qos.training", "linux_qdisc"),
-    ("qos.engine", "qos.planning", "qos.report", "qos.drawing", "qos.drawing_schedule"),
+    (
+        "qos.engine",
+        "qos.planning",
+        "qos.plan_files",
+        "qos.plan_changes",
+        "qos.plan_check",
+        "qos.scenarios",
+        "qos.report",
+        "qos.drawing",
+        "qos.drawing_schedule",
+    ),
     ("qos.cli", "qos.__main__", "experiments"),
 )
 MAY_LOOK_SIDEWAYS = {"qos.training"}

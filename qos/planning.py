@@ -40,8 +40,8 @@ class PlanOptions:
     routes
         Candidate paths a demand, at least 1.
     time_limit_s
-        Wall-clock time of the search for a better admission, more than 0; None: a second, and one more for each
-        hundred demands.
+        Wall-clock time of the search for a better admission, more than 0; None: a second, and one more for
+        each hundred demands.
     explain
         Look for the smallest changes that would admit what is rejected.
     """

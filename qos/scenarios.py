@@ -85,6 +85,23 @@ def load(
     return Scenario(topology, flows, pairs, seed, source)
 
 
+def demands_of_file(
+    path: str | os.PathLike[str], topology: Topology
+) -> tuple[tuple[FlowDemand, ...], tuple[EntanglementRequest, ...]]:
+    """Read the demands of a file for a topology that is there already.
+
+    Raises
+    ------
+    ScenarioError
+        If the file cannot be used; carries every problem.
+    """
+    problems: list[str] = []
+    found = read_demands(_second_file(path, problems), os.fspath(path), topology, problems)
+    if problems:
+        raise ScenarioError(problems)
+    return found
+
+
 def scenario(
     topology: Topology,
     demands: Sequence[FlowDemand | EntanglementDemand | EntanglementRequest] = (),

@@ -46,6 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.scenarios",
         "qos.report",
         "qos.drawing",
+        "qos.drawing_plan",
         "qos.drawing_schedule",
     ),
     ("qos.cli", "qos.__main__", "experiments"),

@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "adapt": "Choose modes, power and retries of wireless links; try policies on a trace.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "plan": "Plan a network: who is admitted, on which paths, with which settings.",
     "schedule": "Schedule entangled pairs on a quantum network.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",

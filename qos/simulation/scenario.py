@@ -284,7 +284,7 @@ class RateTrace:
     Attributes
     ----------
     times_s, rates_bps
-        As many times as rates; times from 0 on.
+        As many times as rates; times from 0 on. At rate 0 no packet begins to be sent.
     period_s
         The trace begins anew after this time; None: the last rate stays.
     """
@@ -302,7 +302,7 @@ class RateTrace:
             raise ValueRefusedError("rate trace: times_s must rise")
         for time_s, rate_bps in zip(self.times_s, self.rates_bps, strict=True):
             check_range("rate trace: a time", time_s, 0, MAX_TIME_S)
-            check_whole("rate trace: a rate", rate_bps, 1, 10**12)
+            check_whole("rate trace: a rate", rate_bps, 0, 10**12)
         if self.period_s is not None:
             check_range("rate trace: period_s", self.period_s, self.times_s[-1], MAX_TIME_S, open_low=True)
 

@@ -17,7 +17,7 @@ from schedulers.packet.limits.contract import FlowCounters, Int64, LimitPolicy, 
 MEMORY_S = 0.5
 """Over this time the policy is taken to have learnt a rate by itself."""
 
-LEAST_FACTOR, LARGEST_FACTOR = 0.25, 2.0
+LEAST_FACTOR, LARGEST_FACTOR = 0.5, 1.5
 
 
 class Forecast:

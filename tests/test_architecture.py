@@ -37,7 +37,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("topologies",),
     ("schedulers",),
     ("qos.crosslayer", "qos.simulation", "qos.training", "linux_qdisc"),
-    ("qos.engine", "qos.planning", "qos.report", "qos.drawing", "qos.drawing_schedule"),
+    (
+        "qos.engine",
+        "qos.planning",
+        "qos.report",
+        "qos.drawing",
+        "qos.drawing_schedule",
+        "qos.traffic_matrix",
+        "qos.random_flows",
+    ),
     ("qos.cli", "qos.__main__", "experiments"),
 )
 MAY_LOOK_SIDEWAYS = {"qos.training"}

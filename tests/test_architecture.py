@@ -28,6 +28,7 @@ HEAVY = {
     "numba",
     "scipy",
     "joblib",
+    "distributed",
 }
 
 # Lower floors first; a module may import from its own family and from any floor below.
@@ -45,6 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.drawing_schedule",
         "qos.traffic_matrix",
         "qos.random_flows",
+        "qos.workers",
     ),
     ("qos.cli", "qos.__main__", "experiments"),
 )

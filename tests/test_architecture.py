@@ -41,6 +41,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "qos.engine",
         "qos.planning",
+        "qos.plan_files",
+        "qos.plan_changes",
+        "qos.plan_check",
+        "qos.scenarios",
         "qos.report",
         "qos.drawing",
         "qos.drawing_schedule",

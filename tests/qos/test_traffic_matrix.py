@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qos.errors import InputError, ValueRefusedError
+from qos.scenarios import ScenarioError, load
 from qos.traffic_matrix import TrafficFileError, read_traffic
 
 SNDLIB = """<?xml version="1.0" encoding="ISO-8859-1"?>
@@ -177,3 +178,15 @@ def test_no_bytes_cause_anything_but_a_refusal(tmp_path_factory: pytest.TempPath
         except InputError:
             continue
         assert all(demand.rate_bps > 0 for demand in found)
+
+
+def test_a_scenario_takes_its_demands_from_a_matrix(tmp_path: Path) -> None:
+    path = write(tmp_path, "m.csv", "source,destination,rate,profile\nlaptop,phone,64kbit,voice\n")
+    (flow,) = load("campus", path).flows
+    assert (flow.name, flow.delay_bound_s) == ("laptop-phone", 0.1)
+    bad = write(tmp_path, "n.csv", "source,destination,rate\nlaptop,mars,1mbit\n")
+    with pytest.raises(ScenarioError, match=r"n\.csv: line 2: destination: the topology has no node 'mars'"):
+        load("campus", bad)
+    twice = write(tmp_path, "o.csv", "source,destination,rate,name\nlaptop,phone,1,x\nphone,laptop,1,x\n")
+    with pytest.raises(ScenarioError, match=r"o\.csv: the name 'x' is given to two demands"):
+        load("campus", twice)

@@ -23,6 +23,18 @@ from qos.units import format_rate
 
 log = logging.getLogger(__name__)
 NOTABLE_WAIT_MS = 10.0
+AUTO = "auto"
+
+
+class _RateOrAuto(click.ParamType[int | str]):
+    name = RATE.name
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Leave the word auto, parse anything else."""
+        return AUTO if value == AUTO else RATE.convert(value, param, ctx)
+
+
+RATE_OR_AUTO = _RateOrAuto()
 
 
 class RefusedElsewhereError(QosError):
@@ -75,7 +87,13 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
     callback=_print_schema,
     help="Print the JSON Schema of the host file and exit.",
 )
-@click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
+@click.option(
+    "--rate",
+    "rate_bps",
+    type=RATE_OR_AUTO,
+    required=True,
+    help="Rate of the link, such as 100mbit; auto follows the rate of a Wi-Fi radio.",
+)
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
 @click.option("--policy", default="lfq", show_default=True, help="lfq, sawtooth or fixed:SIZE.")
@@ -110,6 +128,10 @@ def command(
         wishes.pop("alpha"),  # type: ignore[arg-type]
     )
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
+    if wishes["rate_bps"] == AUTO:
+        from linux_qdisc.radio_rate import first_rate_bps
+
+        wishes |= {"rate_bps": first_rate_bps(str(wishes["device"])), "follow_radio": True}
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations = plan_attach(wanted, force=force).operations

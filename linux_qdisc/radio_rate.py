@@ -2,8 +2,8 @@
 
 A packet to a station takes the air for its size divided by the goodput that the kernel expects there
 (`NL80211_STA_INFO_EXPECTED_THROUGHPUT`; where the driver does not tell it, `PHYSICAL_SHARE` of the physical
-rate, less what is sent again). What the radio carries is therefore the mean of the stations' goodputs by the air
-time each has used since the last look, or, without air times, their harmonic mean by packets.
+rate, less what is sent again). What the radio carries is therefore the mean of the stations' goodputs by the
+air time each has used since the last look, or, without air times, their harmonic mean by packets.
 
 The shaper takes `RADIO_SHARE` of it, so that packets wait in our queue and not in the driver's. A fall is
 followed at once, since every moment at too high a rate fills the driver; a rise is followed slowly.
@@ -68,8 +68,9 @@ def radio_goodput_bps(now: Sequence[WifiStation], before: Sequence[WifiStation] 
     packets = [_grown(one.tx_packets, then.tx_packets if then else None) for one, then in pairs]
     rates = [rate for _, rate in told]
     used = [time_us for time_us in air if time_us is not None]
-    if len(used) == len(air) and sum(used):
-        return sum(time_us * rate for time_us, rate in zip(used, rates, strict=True)) / sum(used)
+    total_us: int = sum(used)
+    if len(used) == len(air) and total_us:
+        return sum(time_us * rate for time_us, rate in zip(used, rates, strict=True)) / total_us
     weights = [count or 0 for count in packets]
     if not sum(weights):
         weights = [1] * len(rates)

@@ -51,6 +51,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.traffic_matrix",
         "qos.random_flows",
         "qos.workers",
+        "qos.plan_hosts",
     ),
     ("qos.cli", "qos.__main__", "experiments"),
 )

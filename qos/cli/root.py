@@ -19,6 +19,7 @@ from qos.errors import QosError
 # The help stands here so that `qos --help` imports no verb.
 VERBS: dict[str, str] = {
     "adapt": "Choose modes, power and retries of wireless links; try policies on a trace.",
+    "apply": "Put this host's part of a plan on its interfaces.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
     "schedule": "Schedule entangled pairs on a quantum network.",

@@ -52,6 +52,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.random_flows",
         "qos.workers",
         "qos.plan_hosts",
+        "qos.plan_simulation",
     ),
     ("qos.cli", "qos.__main__", "experiments"),
 )

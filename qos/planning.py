@@ -348,9 +348,10 @@ class DemandChange:
     ----------
     field
         Of the demand (``rate_bps``, ``delay_bound_s``, ``loss``, ``jitter_s``, ``rate_ebit_per_s``,
-        ``min_fidelity``, ``max_jitter_s``), or ``guard_time_s`` of the topology's section quantum.
+        ``min_fidelity``, ``max_jitter_s``), several of them joined by ``+`` that change by one factor, or
+        ``guard_time_s`` of the topology's section quantum.
     asked, enough
-        What was asked, and the nearest value that fits; None: no bound.
+        What was asked, and the nearest value that fits (None: no bound); of several figures 1 and the factor.
     text
         The change in words.
     """

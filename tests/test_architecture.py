@@ -139,6 +139,10 @@ def may_import(importer: tuple[int, str], target: tuple[int, str]) -> bool:
 def test_imports_run_one_way(path: Path) -> None:
     here = family(module_name(path))
     assert here is not None
+    if path == ROOT / "qos" / "__init__.py":
+        # It forwards names on first use; what the type checker sees is not imported.
+        assert [name for name in imported(path, at_import_time(tree_of(path))) if family(name)] == []
+        return
     wrong = [
         name for name in imported(path) if (there := family(name)) is not None and not may_import(here, there)
     ]

@@ -106,9 +106,7 @@ class PlanOutcome:
         return {"schema": 1, **asdict(self), "kept_share": self.kept_share}
 
 
-def summarise(
-    kind: str, promised: dict[str, float | None], found: Sequence[Delivered]
-) -> DemandOutcome:
+def summarise(kind: str, promised: dict[str, float | None], found: Sequence[Delivered]) -> DemandOutcome:
     """Join the runs of one demand."""
     count = len(found)
     broken: dict[str, int] = {}

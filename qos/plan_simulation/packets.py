@@ -1,8 +1,8 @@
-"""The packet part of a plan as a simulation: its flows on their paths, its queues, its radios as rate traces.
+"""The packet part of a plan as a simulation: flows on their paths, queues, radios as rate traces.
 
-Each planned flow sends packets of its size at its rate, from a moment of its own. Beside them, greedy TCP flows
-fill every link that carries planned flows, as many as the plan leaves room for. A radio's direction is a wire
-whose rate follows the channel.
+Each planned flow sends packets of its size at its rate, from a moment of its own. Beside them, greedy TCP
+flows fill every link that carries planned flows, as many as the plan leaves room for. A radio's direction is
+a wire whose rate follows the channel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from qos.crosslayer.link_design import SLOT_S
 from qos.plan_simulation.outcome import Delivered
-from qos.plan_simulation.radio import RadioRun, air_share, run_radio
+from qos.plan_simulation.radio import RadioRun, run_radio
 from qos.planning import LinkSetting, Plan, PlannedFlow
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.result import FlowResult, Result, delay_quantile_s
@@ -92,9 +92,7 @@ def packet_run(plan: Plan, duration_s: float, background: int, seed: int) -> Pac
 def _radios(plan: Plan, duration_s: float, seed: np.random.SeedSequence) -> dict[Direction, RadioRun]:
     used = [each for each in plan.links if each.kind == "wireless" and each.classes]
     return {
-        (each.link, each.sender): run_radio(
-            plan.scenario.topology, each, air_share(each, plan.links), duration_s, one
-        )
+        (each.link, each.sender): run_radio(plan, each, duration_s, one)
         for each, one in zip(used, seed.spawn(len(used)), strict=True)
     }
 
@@ -155,9 +153,7 @@ def _wired(topology: Topology, settings: Mapping[Direction, LinkSetting]) -> Top
             rates = [1 if each is None else max(int(each.rate_bps), 1) for each in known]
             # What is sent in a slot is there at its end.
             delay_s = link.delay_s + SLOT_S
-            links.append(
-                WiredLink(link.source, link.target, rates[0], link.id, rates[1], delay_s=delay_s)
-            )
+            links.append(WiredLink(link.source, link.target, rates[0], link.id, rates[1], delay_s=delay_s))
     return Topology(topology.nodes.values(), links, name=topology.name)
 
 
@@ -191,7 +187,7 @@ def _judge(
     for hop in planned.hops:
         radio = run.radios.get((hop.link, hop.sender))
         if radio is not None:
-            kept *= 1 - radio.given_up.get(planned.access_category, 0.0)
+            kept *= 1 - radio.given_up[planned.name]
     arrived = int(random.binomial(seen.delivered_packets, kept))
     sent = max(seen.sent_packets, 1)
     lost = seen.sent_packets - arrived

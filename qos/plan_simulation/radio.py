@@ -8,6 +8,7 @@ SNRs that were drawn, as the mean over slots of the product of the error rates o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,11 @@ from numpy.typing import NDArray
 from qos.crosslayer.channel.doppler import clarke_snr
 from qos.crosslayer.guards import from_db
 from qos.crosslayer.link_design import LinkModel, model_link
-from qos.planning import ClassSetting, LinkSetting
+from qos.planning import LinkSetting, Plan
 from qos.simulation.scenario import RateTrace
 from topologies.links import WirelessLink
-from topologies.model import Topology
 
 Floats = NDArray[np.float64]
-FULL_PACKET_BITS = 12_000
 STEADY_M = 32
 """From this fading figure on the channel is taken as constant."""
 
@@ -36,11 +35,11 @@ class RadioRun:
     rates
         What it serves.
     given_up
-        Probability that a packet of each class is given up, by access category.
+        Probability that a packet of each planned flow is given up, by the flow's name.
     """
 
     rates: RateTrace
-    given_up: dict[str, float]
+    given_up: Mapping[str, float]
 
 
 def snr_trace(model: LinkModel, duration_s: float, seed: np.random.SeedSequence) -> Floats:
@@ -55,62 +54,52 @@ def snr_trace(model: LinkModel, duration_s: float, seed: np.random.SeedSequence)
     return clarke_snr(model.fading, model.doppler_slot, slots, 1, seed)[:, 0]
 
 
-def run_radio(
-    topology: Topology, setting: LinkSetting, share: float, duration_s: float, seed: np.random.SeedSequence
-) -> RadioRun:
+def run_radio(plan: Plan, setting: LinkSetting, duration_s: float, seed: np.random.SeedSequence) -> RadioRun:
     """Let a channel fade and its radio follow it.
+
+    The classes take turns by what is reserved for them, a slot each.
 
     Parameters
     ----------
-    topology
-        Holds the link.
+    plan
+        Holds the link and its flows.
     setting
         What the plan says of the direction; it carries at least one class.
-    share
-        Part of the air that is this direction's, more than 0, at most 1.
     duration_s
         Length of the run.
     seed
-        Of the fading and of the attempts.
+        Of the fading, the attempts and the turns.
     """
-    link = topology.links[setting.link]
+    link = plan.scenario.topology.links[setting.link]
     assert isinstance(link, WirelessLink)
-    model = model_link(topology, link)
+    model = model_link(plan.scenario.topology, link)
     fading, attempts = seed.spawn(2)
     snr = snr_trace(model, duration_s, fading)
-    random = np.random.default_rng(attempts).random(len(snr))
-    table = model.table.for_packet_bits(FULL_PACKET_BITS)
+    random = np.random.default_rng(attempts)
+    weights = np.array([sum(plan.flows[name].rate_bps for name in each.flows) for each in setting.classes])
+    turns = random.choice(len(weights), len(snr), p=weights / weights.sum())
+    draws = random.random(len(snr))
+    share = air_share(setting, plan.links)
     given_up: dict[str, float] = {}
     rates = np.zeros(len(snr))
-    total = sum(_weight(each) for each in setting.classes)
-    inverse = np.zeros(len(snr))
-    silent = np.zeros(len(snr), dtype=bool)
-    for each in setting.classes:
-        mode = np.searchsorted(from_db_array(each.thresholds_db), snr, side="right") - 1
-        error = np.where(mode >= 0, table.error_rate(np.maximum(mode, 0), snr), 1.0)
-        failed = (mode < 0) | (random < error)
-        sent = np.where(mode >= 0, table.rates[np.maximum(mode, 0)], 1.0) * model.symbols_per_s
-        # Classes take turns, so a bit's time is the mean over the classes.
-        inverse += _weight(each) / total / sent
-        silent |= failed
-        given_up[each.access_category] = give_up_probability(error[mode >= 0], each.retransmissions)
-    rates = np.where(silent, 0.0, share / inverse)
+    for turn, each in enumerate(setting.classes):
+        mode = np.searchsorted(_ratios(each.thresholds_db), snr, side="right") - 1
+        sent = np.where(mode >= 0, model.table.rates[np.maximum(mode, 0)], 0.0) * model.symbols_per_s
+        error = np.ones(len(snr))
+        for name in each.flows:
+            table = model.table.for_packet_bits(plan.flows[name].packet_bytes * 8)
+            error = np.where(mode >= 0, table.error_rate(np.maximum(mode, 0), snr), 1.0)
+            given_up[name] = give_up_probability(error[mode >= 0], each.retransmissions)
+        rates = np.where((turns == turn) & (draws >= error), share * sent, rates)
     times = np.arange(len(rates)) * model.slot_s
     changes = np.flatnonzero(np.diff(rates, prepend=-1.0))
-    return RadioRun(
-        RateTrace(
-            tuple(float(t) for t in times[changes]), tuple(int(rate) for rate in rates[changes])
-        ),
-        given_up,
+    trace = RateTrace(
+        tuple(float(time) for time in times[changes]), tuple(int(rate) for rate in rates[changes])
     )
+    return RadioRun(trace, given_up)
 
 
-def _weight(setting: ClassSetting) -> float:
-    return float(max(len(setting.flows), 1))
-
-
-def from_db_array(levels_db: tuple[float, ...]) -> Floats:
-    """Give power ratios of levels in dB."""
+def _ratios(levels_db: tuple[float, ...]) -> Floats:
     return np.array([from_db(level) for level in levels_db])
 
 

@@ -98,11 +98,10 @@ class Candidates:
         """Offer each demand its kept path, the fastest one, and where that loses too much the cleanest."""
         for number, wish in enumerate(self.wishes):
             self.offer(number, wish.kept)
-        wait = np.array([self.network.base_wait_s[edge.queue] for edge in self.network.edges])
         sizes = sorted({wish.demand.packet_bytes for wish in self.wishes})
         for size in sizes:
             group = [n for n, wish in enumerate(self.wishes) if wish.demand.packet_bytes == size]
-            self._offer_shortest(group, self.network.fixed_s(size) + wait)
+            self._offer_shortest(group, self.network.delay_s(size))
         lossy = [n for n in range(len(self.wishes)) if not self.routes[n] and n in self.reasons]
         if lossy:
             # A radio may lose anything; a wire loses what it loses.
@@ -110,7 +109,7 @@ class Candidates:
             loss = np.array(
                 [1.0 if edge.is_radio else -math.log1p(-min(edge.loss, 0.999999)) for edge in edges]
             )
-            self._offer_shortest(lossy, loss + 1e-6 * self.network.fixed_s(1500))
+            self._offer_shortest(lossy, loss + 1e-6 * self.network.delay_s(1500))
         for number, wish in enumerate(self.wishes):
             if not self.routes[number] and number not in self.reasons:
                 self.reasons[number] = self._no_path(wish.demand)
@@ -150,21 +149,21 @@ class Candidates:
         if not asked:
             self.bound = 0.0
             return
-        fixed_s = self.network.fixed_s(1500)
+        delay_s = self.network.delay_s(1500)
         rates = np.array([edge.rate_bps for edge in self.network.edges])
         for last in [False] * (rounds - 1) + [True]:
             self.relaxed = relax(self.problem())
             price = self.relaxed.price
             per_bps = np.array([sum(price[c] for c in edge.channels) for edge in self.network.edges]) / rates
-            added = self._price_out(asked, per_bps, fixed_s, offer=not last)
+            added = self._price_out(asked, per_bps, delay_s, offer=not last)
             if not added:
                 break
 
-    def _price_out(self, asked: Sequence[int], per_bps: Floats, fixed_s: Floats, *, offer: bool) -> int:
+    def _price_out(self, asked: Sequence[int], per_bps: Floats, delay_s: Floats, *, offer: bool) -> int:
         assert self.relaxed is not None
         sources = [self.wishes[n].demand.source for n in asked]
         scale = float(per_bps[per_bps > 0].mean()) if (per_bps > 0).any() else 0.0
-        delay = fixed_s / max(float(fixed_s.mean()), 1e-12)
+        delay = delay_s / max(float(delay_s.mean()), 1e-12)
         # With no price at all the number of hops decides.
         weights = [per_bps + (share * scale + 1e-9 * max(scale, 1.0)) * delay for share in DELAY_WEIGHTS]
         trees = [self.finder.trees(weight, sources) for weight in weights]

@@ -29,6 +29,9 @@ RING_PACKETS = 2
 SHAPED = 0.98
 """A fair queue sends a little slower than its wire, so that packets wait in it and not in the device."""
 
+USUAL_WAITS = 2.5
+"""What a queue on a path of some hops adds, in mean waits, where one packet in a hundred may be late."""
+
 NO_FORWARDING = ("host",)
 """Kinds of node that pass nothing on."""
 
@@ -114,9 +117,20 @@ class Network:
     def __post_init__(self) -> None:
         object.__setattr__(self, "capacity", (self.options.usable,) * len(self.channel_names))
 
-    def fixed_s(self, packet_bytes: int) -> Floats:
-        """Give the fixed delay of every edge, shape (edges,)."""
-        return np.array([edge.fixed_s(packet_bytes) for edge in self.edges])
+    def delay_s(self, packet_bytes: int) -> Floats:
+        """Give what every edge is expected to add to the delay of a path, shape (edges,).
+
+        The fixed part, the round left to others, and `USUAL_WAITS` mean waits at the largest load.
+        """
+        mean = self.options.usable / (2 * (1 - min(self.options.usable, 0.99))) * 8 * FRAME_BYTES
+        return np.array(
+            [
+                edge.fixed_s(packet_bytes)
+                + self.base_wait_s[edge.queue]
+                + USUAL_WAITS * mean / edge.service_bps
+                for edge in self.edges
+            ]
+        )
 
 
 class _Builder:

@@ -210,7 +210,7 @@ class _Planning:
         for number in sorted(admission.routes):
             route, rate_bps = admission.routes[number], admission.rates_bps[number]
             demand = route.demand
-            seen = predict(route, rate_bps, loads, self.options)
+            seen = predict(route, rate_bps, loads, self.network)
             place = number - len(decided.demands)
             serves, why = "", why_admitted(admission, number, rate_bps)
             if place >= 0:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qos.crosslayer.multihop.routing import hop_violation
 from qos.demands import FlowDemand
 from qos.engine.admission import Admission
-from qos.engine.routes import Route
+from qos.engine.network import Network
+from qos.engine.routes import Route, wait_violation
+from qos.engine.waiting import usual_wait_s
 from qos.planning import HopBudget, PlanOptions
 from schedulers.admission.state import Loads
 from schedulers.packet.limits import first_limit_bytes
@@ -35,10 +38,19 @@ class Prediction:
     loss: float
 
 
-def predict(route: Route, rate_bps: float, loads: Loads, options: PlanOptions) -> Prediction:
+def wait_on(route: Route, loads: Loads, base_wait_s: Sequence[float]) -> float:
+    """Give the wait on a route: the shorter of one round a queue and of what nearly all packets wait."""
+    rounds_s = sum(float(loads.wait_s[queue]) for queue in route.waits)
+    base_s = sum(base_wait_s[queue] for queue in route.waits)
+    used = [max(float(loads.load[channel]) for channel in edge.channels) for edge in route.edges]
+    violation = wait_violation(route.demand, route.radio is not None)
+    return min(rounds_s, usual_wait_s(route.edges, used, base_s, violation))
+
+
+def predict(route: Route, rate_bps: float, loads: Loads, network: Network) -> Prediction:
     """Predict what a flow sees.
 
-    On wires: the fixed delay and one full round of every queue. On radios: the smallest delay whose violation
+    On wires: the fixed delay and the wait (`wait_on`). On radios: the smallest delay whose violation
     probability the effective capacity of the share that others leave keeps. A flow without a delay bound that
     takes what it can get also waits behind its own packets: what the limit policy lets it queue at first.
 
@@ -50,11 +62,11 @@ def predict(route: Route, rate_bps: float, loads: Loads, options: PlanOptions) -
         Its rate.
     loads
         Of all admitted flows at their rates, this one included.
-    options
-        Of the plan.
+    network
+        For what is left to others, and the limit policy.
     """
-    demand = route.demand
-    wait_s = sum(float(loads.wait_s[queue]) for queue in route.waits)
+    demand, base_wait_s, options = route.demand, network.base_wait_s, network.options
+    wait_s = wait_on(route, loads, base_wait_s)
     radio_s, steady_s = _radio_delay_s(route, rate_bps, loads)
     own_s = _own_queue_s(demand, rate_bps, options)
     delay_s = route.fixed_s + wait_s + radio_s + own_s
@@ -107,7 +119,7 @@ def hop_budgets(route: Route, loads: Loads) -> tuple[HopBudget, ...]:
     """Split what the demand allows over the hops: waits in proportion to the rounds, loss what each needs."""
     waits = {edge.queue: float(loads.wait_s[edge.queue]) for edge in route.edges}
     total_s = sum(waits.values())
-    slack_s = route.slack_s if math.isfinite(route.slack_s) else total_s
+    slack_s = route.room_s if math.isfinite(route.room_s) else total_s
     radios = sum(edge.is_radio for edge in route.edges)
     points = iter(() if route.radio is None else route.radio.split.points)
     passed = -math.log1p(-route.loss)

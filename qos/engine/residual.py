@@ -9,7 +9,7 @@ from qos.engine.candidates import Candidates
 from qos.engine.network import Network
 from qos.engine.routes import Route, held_bytes, least_bps
 from qos.errors import InfeasibleError
-from schedulers.admission.problem import TOLERANCE, Option
+from schedulers.admission.problem import TOLERANCE, Floats, Option
 from schedulers.admission.state import Loads
 
 DETOURS = 3
@@ -37,6 +37,8 @@ class Residual:
         # A wire takes one channel, a radio link one or two.
         ends = [(edge.channels[0], edge.channels[-1]) for edge in self._edges]
         self._channels = np.array(ends, dtype=np.int64).reshape(-1, 2).T
+        self._fixed_of: dict[int, Floats] = {}
+        self._usual = self.network.delay_s(0) - self._fixed(0)
         self._queue = np.array([edge.queue for edge in self._edges], dtype=np.int64)
 
     def find(self, demand: FlowDemand) -> Route | None:
@@ -48,8 +50,9 @@ class Residual:
         usable = self._with_room(least_bps(demand))
         slack_s = float("inf") if demand.delay_bound_s is None else demand.delay_bound_s
         held = 8 * held_bytes(demand, slack_s)
-        weights = self.network.fixed_s(demand.packet_bytes) + self.loads.wait_s[self._queue]
-        weights = weights + held / self._service
+        # The shorter of the two bounds on the wait, queue by queue.
+        rounds = self.loads.wait_s[self._queue] + held / self._service
+        weights = self._fixed(demand.packet_bytes) + np.minimum(rounds, self._usual)
         for _ in range(DETOURS):
             if not usable.any():
                 return None
@@ -70,6 +73,11 @@ class Residual:
                 return None
             usable &= ~np.isin(self._queue, list(blocked))
         return None
+
+    def _fixed(self, packet_bytes: int) -> Floats:
+        if packet_bytes not in self._fixed_of:
+            self._fixed_of[packet_bytes] = np.array([edge.fixed_s(packet_bytes) for edge in self._edges])
+        return self._fixed_of[packet_bytes]
 
     def _with_room(self, rate_bps: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         free = self.loads.capacity - self.loads.load

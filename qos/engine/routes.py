@@ -1,9 +1,11 @@
 """A demand on a path: its delay and loss budget split over the hops, and what it takes of the channels.
 
 The delay bound of a path has three parts: what nothing changes (propagation, sending, packets already in
-the devices), the rounds of the queues, and the fades of radio hops. Where there are radio hops, one of
-`WAIT_SHARES` of what is left after the first part goes to the rounds and the rest to the fades, split by
-`qos.crosslayer.multihop.routing.split_path` (effective capacity); without, all goes to the rounds.
+the devices), the waits in the queues (`qos.engine.waiting`), and the fades of radio hops. Where there are
+radio hops, one of `WAIT_SHARES` of what is left after the first part goes to the waits and the rest to the
+fades, split by `qos.crosslayer.multihop.routing.split_path` (effective capacity); without, all goes to the
+waits. Where the wait of nearly all packets at the largest load that may be reserved fits, nothing else need
+hold; where it does not, the rounds of the queues are bounded.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from qos.crosslayer.multihop.capability import HopCapability
 from qos.crosslayer.multihop.routing import split_path
 from qos.demands import FlowDemand
 from qos.engine.network import FRAME_BYTES, Edge, Network
+from qos.engine.waiting import usual_wait_s
 from qos.errors import InfeasibleError
 from schedulers.admission.problem import Option
 
@@ -64,8 +67,10 @@ class Route:
         What its packets add to a round of each queue, seconds, by number.
     fixed_s
         Delay on wires that no other flow changes.
-    slack_s
-        What the rounds may add up to; infinite where nothing bounds them.
+    room_s
+        What the waits may add up to; infinite where nothing bounds them.
+    usual_s
+        Wait of nearly all packets at the largest load that may be reserved.
     loss
         Share of packets that the path loses.
     radio
@@ -77,7 +82,8 @@ class Route:
     per_bps: dict[int, float]
     waits: dict[int, float]
     fixed_s: float
-    slack_s: float
+    room_s: float
+    usual_s: float
     loss: float
     radio: RadioSplit | None
 
@@ -85,6 +91,11 @@ class Route:
     def nodes(self) -> tuple[str, ...]:
         """Ids of the nodes of the path."""
         return (self.edges[0].sender, *(edge.receiver for edge in self.edges))
+
+    @property
+    def slack_s(self) -> float:
+        """What the rounds may add up to; infinite where the usual wait fits or nothing bounds it."""
+        return math.inf if self.usual_s <= self.room_s else self.room_s
 
     @property
     def most_alone_bps(self) -> float:
@@ -192,7 +203,13 @@ class RouteMaker:
                 room_s -= radio.budget_s
             passed *= 1 - radio.split.loss
         per_bps, waits = self._taken(demand, edges, radio, room_s)
-        return Route(demand, edges, per_bps, waits, fixed_s, room_s, 1 - passed, radio)
+        usual_s = self._usual_s(edges, wait_violation(demand, radio is not None))
+        return Route(demand, edges, per_bps, waits, fixed_s, room_s, usual_s, 1 - passed, radio)
+
+    def _usual_s(self, edges: tuple[Edge, ...], violation: float) -> float:
+        base_s = sum(self._network.base_wait_s[queue] for queue in {edge.queue for edge in edges})
+        loads = [self._network.options.usable] * len(edges)
+        return usual_wait_s(edges, loads, base_s, violation)
 
     def _split(self, demand: FlowDemand, edges: tuple[Edge, ...], bound_s: float, loss: float) -> RadioSplit:
         budget_s: float | None = None
@@ -204,7 +221,14 @@ class RouteMaker:
         radios = tuple((edge.link_id, edge.sender) for edge in edges if edge.is_radio)
         key = (radios, demand.packet_bytes, budget_s, loss, demand.violation_probability)
         if key not in self._radio:
-            asked = replace(demand, delay_bound_s=budget_s, jitter_s=None, loss=max(loss, 1e-15))
+            late = demand.violation_probability - wait_violation(demand, True)
+            asked = replace(
+                demand,
+                delay_bound_s=budget_s,
+                jitter_s=None,
+                loss=max(loss, 1e-15),
+                violation_probability=late,
+            )
             try:
                 hops = tuple(self._network.known.of(link, asked, sender) for link, sender in radios)
                 split, admissible = split_path(hops, asked)
@@ -235,6 +259,11 @@ class RouteMaker:
                 per_bps[channel] = per_bps.get(channel, 0.0) + 1 / most_bps
             waits[edge.queue] = waits.get(edge.queue, 0.0) + 8 * held / rate_bps
         return per_bps, waits
+
+
+def wait_violation(demand: FlowDemand, radio: bool) -> float:
+    """Share of packets that waiting may make late; beside radio hops a tenth of all that may be."""
+    return demand.violation_probability * (0.1 if radio else 1.0)
 
 
 def held_bytes(demand: FlowDemand, jitter_s: float) -> float:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from linux_qdisc.settings import QueueSettings
 from qos.errors import InputError, QosError, ValueRefusedError
 from qos.planning import LinkSetting, Plan, topology_digest
+from qos.units import parse_size
 from topologies.files import load
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,8 @@ def _queue(place: str, links: list[LinkSetting]) -> HostQueue:
     time = sum(weight / link.fair_queue_rate_bps for weight, link in zip(weights, links, strict=True))
     order = ("latency", "balanced", "throughput")
     wishes = [link.preference for link in links if link.preference in order]
-    policy = links[0].policy
+    fixed = [link.policy for link in links if link.policy.startswith("fixed:")]
+    policy = max(fixed, key=lambda text: parse_size(text[6:])) if fixed else links[0].policy
     if policy == "lfq" and wishes:
         policy = f"lfq:{min(wishes, key=order.index)}"
     return HostQueue(place, tuple(links), round(sum(weights) / time), policy, links[0].isolate)

@@ -19,6 +19,9 @@ LATENCY_BELOW_S = 0.1
 LOSS_SPARED = 1e-3
 """A flow that may lose no more than this keeps a long queue in front of a radio."""
 
+HELD_UNBOUNDED_S = 0.3
+"""How long a flow without a delay bound may wait before a radio: as much as streaming video."""
+
 LEAST_HELD_BYTES = 15_000
 """Any policy lets so much wait."""
 
@@ -92,9 +95,9 @@ def _policy(wanted: str, edge: Edge, flows: Mapping[int, PlannedFlow]) -> str:
     if not edge.is_radio:
         return wanted
     held = [
-        flow.rate_bps / 8 * hop.delay_s
+        flow.rate_bps / 8 * (HELD_UNBOUNDED_S if flow.delay_bound_s is None else hop.delay_s)
         for flow in flows.values()
-        if flow.loss_bound <= LOSS_SPARED and flow.delay_bound_s is not None
+        if flow.loss_bound <= LOSS_SPARED
         for hop in flow.hops
         if (hop.link, hop.sender) == (edge.link_id, edge.sender)
     ]

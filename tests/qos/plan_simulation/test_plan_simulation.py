@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_on_one_process_and_on_two(campus: Plan) ->
 
 
 def test_a_promise_that_cannot_be_kept_is_seen_to_be_broken() -> None:
-    plan = small_plan(rate_bps=6_000_000)
+    plan = small_plan(rate_bps=10_000_000)
     assert outcome(plan) == {"film": ()}
     slow = with_links(plan, replace(plan.links[0], fair_queue_rate_bps=3_000_000), *plan.links[1:])
     assert set(outcome(slow)["film"]) >= {"loss", "rate"}
@@ -67,7 +67,7 @@ def test_a_promise_that_cannot_be_kept_is_seen_to_be_broken() -> None:
 
 
 def test_greedy_flows_do_not_break_a_fair_queue_but_do_break_a_common_one() -> None:
-    plan = small_plan(rate_bps=10_000_000)
+    plan = small_plan(rate_bps=20_000_000)
     assert outcome(plan, background=3) == {"film": ()}
     run = packet_run(plan, 1.0, 3, 1)
     assert [flow.sender for flow in run.scenario.flows].count("cubic") == 3 * 2
@@ -81,7 +81,7 @@ def test_greedy_flows_do_not_break_a_fair_queue_but_do_break_a_common_one() -> N
 def test_late_control_messages_cost_pairs(campus: Plan) -> None:
     replay = PairReplay(campus)
     in_time, late = (
-        {one.name: one for one in replay.run(20.0, 1, {name: missed for name in campus.flows})}
+        {one.name: one for one in replay.run(20.0, 1, dict.fromkeys(campus.flows, missed))}
         for missed in (0.0, 0.5)
     )
     for name, one in in_time.items():
@@ -118,9 +118,7 @@ def test_give_up_of_a_constant_channel_is_the_power_of_its_error() -> None:
     assert give_up_probability(np.zeros(0), 2) == 1.0
 
 
-def test_the_verb_prints_one_document_and_a_table(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_verb_prints_one_document_and_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     save_plan(small_plan(), tmp_path / "plan.json")
     words = ["simulate", str(tmp_path / "plan.json"), "--runs", "2", "--duration", "300ms"]
     with pytest.raises(SystemExit) as ended:

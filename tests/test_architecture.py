@@ -53,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.workers",
         "qos.plan_hosts",
         "qos.plan_simulation",
+        "qos.plan_report",
     ),
     ("qos.cli", "qos.__main__", "experiments"),
 )

@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "apply": "Put this host's part of a plan on its interfaces.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "report": "Write a plan as one HTML page that opens offline.",
     "schedule": "Schedule entangled pairs on a quantum network.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",

@@ -40,7 +40,8 @@ class PlanOptions:
     routes
         Candidate paths a demand, at least 1.
     time_limit_s
-        Wall-clock time of the search for a better admission, more than 0.
+        Wall-clock time of the search for a better admission, more than 0; None: a second, and one more for
+        each hundred demands.
     explain
         Look for the smallest changes that would admit what is rejected.
     """
@@ -51,7 +52,7 @@ class PlanOptions:
     isolate: str = "flow"
     background_flows: int = 1
     routes: int = 6
-    time_limit_s: float = 20.0
+    time_limit_s: float | None = None
     explain: bool = True
 
     def __post_init__(self) -> None:
@@ -61,10 +62,14 @@ class PlanOptions:
             raise ValueRefusedError(f"weight must be priority or count, not {self.weight!r}")
         if self.background_flows < 0 or self.routes < 1:
             raise ValueRefusedError("background_flows must be at least 0, routes at least 1")
-        if not 0 < self.time_limit_s < 1e6:
+        if self.time_limit_s is not None and not 0 < self.time_limit_s < 1e6:
             raise ValueRefusedError(
                 f"time_limit_s must be more than 0 and below 1e6, not {self.time_limit_s!r}"
             )
+
+    def search_s(self, demands: int) -> float:
+        """Time of the search for a number of demands."""
+        return 1 + demands / 100 if self.time_limit_s is None else self.time_limit_s
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,26 @@ def _with_matrix(
         raise ScenarioError([f"{os.fspath(demands)}: {error}"]) from None
 
 
+def demands_of_file(
+    path: str | os.PathLike[str], topology: Topology
+) -> tuple[tuple[FlowDemand, ...], tuple[EntanglementRequest, ...]]:
+    """Read the demands of a file for a topology that is there already.
+
+    Raises
+    ------
+    ScenarioError
+        If the file cannot be used; carries every problem.
+    """
+    problems: list[str] = []
+    if Path(path).suffix.lower() in traffic_matrix.SUFFIXES:
+        found_in = _with_matrix(topology, path, problems, 0, "")
+        return found_in.flows, ()
+    found = read_demands(_second_file(path, problems), os.fspath(path), topology, problems)
+    if problems:
+        raise ScenarioError(problems)
+    return found
+
+
 def scenario(
     topology: Topology,
     demands: Sequence[FlowDemand | EntanglementDemand | EntanglementRequest] = (),

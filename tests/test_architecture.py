@@ -47,6 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.scenarios",
         "qos.report",
         "qos.drawing",
+        "qos.drawing_plan",
         "qos.drawing_schedule",
         "qos.traffic_matrix",
         "qos.random_flows",

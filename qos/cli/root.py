@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
     "report": "Write a plan as one HTML page that opens offline.",
+    "plan": "Plan a network: who is admitted, on which paths, with which settings.",
     "schedule": "Schedule entangled pairs on a quantum network.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",

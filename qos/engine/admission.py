@@ -67,18 +67,21 @@ def admit(network: Network, wishes: Sequence[Wish], seed: int) -> Admission:
     candidates.grow(network.options.routes)
     _, routes = candidates.options()
     problem = candidates.problem()
-    found = search(problem, time_limit_s=network.options.time_limit_s, seed=seed, relaxed=candidates.relaxed)
+    found = search(
+        problem, time_limit_s=network.options.search_s(len(wishes)), seed=seed, relaxed=candidates.relaxed
+    )
     loads = loads_of(problem, found.chosen)
     taken = {number: routes[pick] for number, pick in enumerate(found.chosen) if pick is not None}
     late = _admit_leftovers(candidates, loads, taken)
-    value = found.value + sum(wishes[number].weight for number in late)
-    selection = Selection(found.chosen, value, max(_whole(wishes, candidates.bound), value), found.method)
     rates = _grant(network, taken, wishes)
     if spread(candidates, loads_at(network, taken, rates), taken, rates):
-        rates = _grant(network, taken, wishes)
         loads = Loads(problem)
         for number, route in sorted(taken.items()):
             loads.add(route.option(number, wishes[number].weight))
+        late += _admit_leftovers(candidates, loads, taken)
+        rates = _grant(network, taken, wishes)
+    value = found.value + sum(wishes[number].weight for number in late)
+    selection = Selection(found.chosen, value, max(_whole(wishes, candidates.bound), value), found.method)
     return Admission(candidates, taken, rates, loads, selection)
 
 
@@ -95,9 +98,11 @@ def _admit_leftovers(candidates: Candidates, loads: Loads, taken: dict[int, Rout
     residual = Residual(candidates, loads)
     late = []
     for number in rest:
-        route = residual.find(candidates.wishes[number].demand)
+        weight = candidates.wishes[number].weight
+        known = (each for each in candidates.routes[number] if loads.fits(each.option(number, weight)))
+        route = next(known, None) or residual.find(candidates.wishes[number].demand)
         if route is not None:
-            loads.add(route.option(number, candidates.wishes[number].weight))
+            loads.add(route.option(number, weight))
             taken[number] = route
             late.append(number)
     return late

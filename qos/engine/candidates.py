@@ -134,6 +134,8 @@ class Candidates:
         options, routes = [], []
         for number, (wish, found) in enumerate(zip(self.wishes, self.routes, strict=True)):
             for route in found:
+                if route.most_alone_bps * self.network.options.usable < least_bps(wish.demand) * (1 - 1e-9):
+                    continue
                 same = bool(wish.kept) and tuple(edge.index for edge in route.edges) == wish.kept
                 options.append(route.option(number, wish.weight + (wish.bonus if same else 0.0)))
                 routes.append(route)
@@ -145,7 +147,7 @@ class Candidates:
 
     def grow(self, rounds: int) -> None:
         """Add paths until none would help, or so many rounds are over."""
-        asked = [n for n, found in enumerate(self.routes) if found]
+        asked = [n for n, found in enumerate(self.routes) if found and self._finds_room(n)]
         if not asked:
             self.bound = 0.0
             return
@@ -158,6 +160,18 @@ class Candidates:
             added = self._price_out(asked, per_bps, delay_s, offer=not last)
             if not added:
                 break
+
+    def _finds_room(self, number: int) -> bool:
+        """Whether some path could carry a demand if it were empty; a wider one is offered where needed."""
+        usable = self.network.options.usable
+        rate_bps = least_bps(self.wishes[number].demand)
+        if any(route.most_alone_bps * usable >= rate_bps for route in self.routes[number]):
+            return True
+        ends = (self.wishes[number].demand.source, self.wishes[number].demand.destination)
+        wide = np.array([edge.rate_bps * usable >= rate_bps for edge in self.network.edges])
+        trees = self.finder.trees(self.network.delay_s(1500), ends[:1], wide)
+        self.offer(number, self.finder.path(trees, *ends))
+        return any(route.most_alone_bps * usable >= rate_bps for route in self.routes[number])
 
     def _price_out(self, asked: Sequence[int], per_bps: Floats, delay_s: Floats, *, offer: bool) -> int:
         assert self.relaxed is not None

@@ -76,7 +76,10 @@ def allocate_pairs(
     ordered = tuple(sorted(requests, key=lambda one: one.name not in kept))
     asked = [(one.demand, Packet(one.pairs, one.window_s)) for one in ordered]
     search = Options(
-        mode="online" if kept else "batch", time_limit_s=options.time_limit_s, workers=1, seed=seed
+        mode="online" if kept else "batch",
+        time_limit_s=options.search_s(100 * len(requests)),
+        workers=1,
+        seed=seed,
     )
     found = allocate(
         topology, asked, CompileOptions(paths=PATHS), options=search, with_changes=options.explain

@@ -12,7 +12,7 @@ from qos.errors import InfeasibleError
 from schedulers.admission.problem import TOLERANCE, Floats, Option
 from schedulers.admission.state import Loads
 
-DETOURS = 3
+DETOURS = 8
 """How often a path that disturbs an admitted flow is tried around it."""
 
 

@@ -14,7 +14,7 @@ SHARE_UNITS = 10**9
 """A channel of capacity 1 has so many units; uses are rounded up."""
 _SECOND_UNITS = 10**9
 _WEIGHT_UNITS = 1000
-_WORK_PER_SECOND = 1.0
+_WORK_PER_SECOND = 0.3
 """Deterministic time that the search gets for each second of the limit."""
 
 

@@ -69,8 +69,21 @@ def first_come(problem: Problem) -> Selection:
     )
 
 
-def greedy(problem: Problem) -> Selection:
-    """Admit by worth: most weight for the least share of what is scarce, each on the emptiest path."""
+def patient(problem: Problem, demand: int) -> bool:
+    """Whether a demand has an option that bounds nobody's waits: its packets may wait as all others do."""
+    return any(problem.options[number].slack_s == float("inf") for number in problem.by_demand[demand])
+
+
+def greedy(problem: Problem, *, patient_first: bool = False) -> Selection:
+    """Admit by worth: most weight for the least share of what is scarce, each on the emptiest path.
+
+    Parameters
+    ----------
+    problem
+        What is to be chosen.
+    patient_first
+        Leave for last the demands whose bounds close the queues on their way to others.
+    """
 
     def size(option: Option) -> float:
         return sum(share / problem.capacity[channel] for channel, share in option.use.items())
@@ -87,4 +100,5 @@ def greedy(problem: Problem) -> Selection:
         return max(after, default=0.0) + 0.1 * size(option)
 
     asked = [demand for demand in range(problem.demands) if problem.by_demand[demand]]
-    return in_order(problem, sorted(asked, key=lambda demand: -worth(demand)), fullness)
+    asked.sort(key=lambda demand: (patient_first and not patient(problem, demand), -worth(demand)))
+    return in_order(problem, asked, fullness)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, sparse
 
-from schedulers.admission.greedy import in_order
+from schedulers.admission.greedy import in_order, patient
 from schedulers.admission.problem import Floats, Problem, Selection
 from schedulers.admission.state import Loads
 
@@ -79,8 +79,16 @@ def priced(problem: Problem, price: Sequence[float] | Floats) -> Floats:
     return np.array([sum(price[c] * share for c, share in option.use.items()) for option in problem.options])
 
 
-def round_down(problem: Problem, found: Relaxation) -> Selection:
-    """Make an admission of the fractions: the nearly whole first, then by worth at the prices."""
+def round_down(problem: Problem, found: Relaxation, *, patient_first: bool = False) -> Selection:
+    """Make an admission of the fractions: the nearly whole first, then by worth at the prices.
+
+    Parameters
+    ----------
+    problem, found
+        The admission and its relaxation.
+    patient_first
+        As for `schedulers.admission.greedy.greedy`.
+    """
     cost = priced(problem, found.price)
     weight = np.array([option.weight for option in problem.options])
     gain = weight - cost
@@ -91,7 +99,13 @@ def round_down(problem: Problem, found: Relaxation) -> Selection:
     worth = [max((gain[n] / weight[n] for n in numbers), default=0.0) for numbers in problem.by_demand]
     order = sorted(
         (demand for demand in range(problem.demands) if problem.by_demand[demand]),
-        key=lambda demand: (best[demand][0] < _WHOLE, -worth[demand], -best[demand][0], demand),
+        key=lambda demand: (
+            patient_first and not patient(problem, demand),
+            best[demand][0] < _WHOLE,
+            -worth[demand],
+            -best[demand][0],
+            demand,
+        ),
     )
 
     def rank(_: Loads, number: int) -> float:

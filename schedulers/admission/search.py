@@ -38,7 +38,10 @@ def search(
     if not problem.options:
         return Selection((None,) * problem.demands, 0.0, 0.0, "greedy")
     relaxed = relaxed or relax(problem)
-    tried = [each for each in (known, greedy(problem), round_down(problem, relaxed)) if each is not None]
+    tried = [] if known is None else [known]
+    for patient_first in (False, True):
+        tried.append(greedy(problem, patient_first=patient_first))
+        tried.append(round_down(problem, relaxed, patient_first=patient_first))
     best = max(tried, key=lambda found: found.value)
     best = replace(best, bound=max(relaxed.value, best.value))
     if best.bound - best.value <= ENOUGH * best.bound:

@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "apply": "Put this host's part of a plan on its interfaces.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "export": "Write a plan as containerlab topology, netplan or host files.",
     "report": "Write a plan as one HTML page that opens offline.",
     "plan": "Plan a network: who is admitted, on which paths, with which settings.",
     "schedule": "Schedule entangled pairs on a quantum network.",

@@ -55,6 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.plan_hosts",
         "qos.plan_simulation",
         "qos.plan_report",
+        "qos.survival",
         "qos.plan_export",
     ),
     ("qos.cli", "qos.__main__", "experiments"),

@@ -31,6 +31,8 @@ VERBS: dict[str, str] = {
     "topology": "List, show, check, convert and draw topologies.",
     "doctor": "Say what this kernel and this user can do, and what is missing.",
     "simulate": "Simulate packet flows through queues.",
+    "survive": "Show who is still served at each single failure, and backup paths.",
+    "upgrade": "Find the cheapest upgrade of links that admits a rejected flow.",
     "watch": "Show the busiest flows of an interface, live.",
     "status": "Show what is attached and what it does.",
 }

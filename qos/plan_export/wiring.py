@@ -1,8 +1,8 @@
 """Names, interfaces and addresses of a plan's hosts, where the topology leaves them open.
 
 Each link is a subnet of two addresses (RFC 3021) in 10.0.0.0/9, each node has one of its own in
-10.240.0.0/12. Flows go to a node's own address, so their routes are host routes along the planned paths; all other nodes are
-reached by the fewest hops.
+10.240.0.0/12. Flows go to a node's own address, so their routes are host routes along the planned paths; all
+other nodes are reached by the fewest hops.
 """
 
 from __future__ import annotations

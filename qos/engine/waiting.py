@@ -49,8 +49,8 @@ def total_wait_s(scales_s: Sequence[float], violation: float) -> float:
     """Give the sum of waits that is exceeded with at most a probability.
 
     Of independent waits with exponential tails of these scales, the smaller of Chernoff's bound,
-    ``min over t of (-ln violation - sum ln(1 - t s)) / t``, and the quantile of Erlang's distribution were all
-    as long as the longest.
+    ``min over t of (-ln violation - sum ln(1 - t s)) / t``, and the quantile of Erlang's distribution, were
+    all as long as the longest.
 
     Parameters
     ----------

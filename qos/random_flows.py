@@ -119,6 +119,7 @@ def random_flows(
     seed: int,
     mix: Mapping[str, float] = OFFICE_MIX,
     rate_scale: float = 1.0,
+    masses: Mapping[str, float] | None = None,
 ) -> tuple[FlowDemand, ...]:
     """Draw demands: ends by gravity, a profile by its share, a rate that the profile knows.
 
@@ -136,6 +137,8 @@ def random_flows(
         Share of each profile by name, at least 0, one of them more.
     rate_scale
         Multiplies every rate and least rate, more than 0: one demand for a crowd of users.
+    masses
+        Gravity mass of each node that may be an end, more than 0; None: `end_masses`.
 
     Raises
     ------
@@ -150,8 +153,10 @@ def random_flows(
     weights = np.array(list(mix.values()), np.float64)
     if not len(weights) or not np.all(np.isfinite(weights) & (weights >= 0)) or not weights.sum() > 0:
         raise ValueRefusedError("mix must give each profile a share of at least 0, and one of them more")
-    masses = end_masses(topology)
-    names, pull = list(masses), np.array(list(masses.values()))
+    pulls = end_masses(topology) if masses is None else masses
+    names, pull = list(pulls), np.array(list(pulls.values()), np.float64)
+    if len(names) < 2 or not np.all(np.isfinite(pull) & (pull > 0)) or set(names) - set(topology.nodes):
+        raise ValueRefusedError("masses must give two or more nodes of the topology a mass of more than 0")
     random = np.random.default_rng(seed)
     flows = []
     for number in range(count):

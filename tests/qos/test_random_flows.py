@@ -87,6 +87,13 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         random_flows(two, 1, seed=1, mix={"voice": 0})
     with pytest.raises(ValueRefusedError, match="'opera' is unknown"):
         random_flows(two, 1, seed=1, mix={"opera": 1})
+    for masses in ({"h0": 1.0}, {"h0": 1.0, "h9": 1.0}, {"h0": 1.0, "h1": 0.0}):
+        with pytest.raises(ValueRefusedError, match="masses must"):
+            random_flows(two, 1, seed=1, masses=masses)
+    assert {f.source for f in random_flows(star([1, 1, 8]), 50, seed=1, masses={"h0": 1, "h1": 1})} == {
+        "h0",
+        "h1",
+    }
     with pytest.raises(ValueRefusedError, match="total_bps"):
         gravity_flows(two, 0, seed=1)
     with pytest.raises(ValueRefusedError, match="spread"):

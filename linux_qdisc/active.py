@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from linux_qdisc import wire
 from linux_qdisc.bpf.flowmap import FlowMap
-from linux_qdisc.rtnetlink import NetlinkSocket, parse_answer
+from linux_qdisc.rtnetlink import NetlinkSocket, parse_answer, somebody_listens
 from linux_qdisc.stats import ClassReader, ClassTable
 from linux_qdisc.tree import FIRST_FLOW_MINOR, classid
 from qos.errors import KernelError
@@ -36,17 +36,6 @@ BATCH = 64
 _STRIDE = 1024
 """Room for one answer, which takes about 300 bytes."""
 _MSG_DONTWAIT = 0x40
-_TC_GROUP = 1 << 4 - 1  # RTNLGRP_TC
-
-
-def somebody_listens(path: str = "/proc/thread-self/net/netlink") -> bool:
-    """Say whether a socket of this network namespace listens to changes of traffic control."""
-    try:
-        with open(path) as table:
-            rows = [line.split()[1:4] for line in table.readlines()[1:]]
-        return any(protocol == "0" and int(groups, 16) & _TC_GROUP for protocol, _, groups in rows)
-    except (OSError, ValueError):
-        return True
 
 
 class _Vector(ctypes.Structure):
@@ -189,7 +178,7 @@ class ActiveReader:
         lengths = heads[:, 0]
         if (lengths > _STRIDE).any():
             return False
-        for length in np.unique(lengths).tolist():
+        for length in sorted(set(lengths.tolist())):
             self._all.take_rows(self._answers.data, _STRIDE, np.flatnonzero(lengths == length), length, table)
         return True
 

@@ -25,8 +25,9 @@ from experiments.kernel_headtohead.grid import (
 )
 from experiments.kernel_headtohead.runs import SLOWDOWN, Store, carry_out
 from experiments.rig import Rig, RigMissingError, prepare
-from qos.errors import ValueRefusedError
+from qos.errors import InputError, ValueRefusedError
 from schedulers.packet.limits import check_policy
+from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
 MISSING = 5
 
@@ -119,7 +120,13 @@ def _chosen_queues(names: tuple[str, ...]) -> tuple[str, ...]:
             except ValueRefusedError as error:
                 said = f"{error}, or one of {', '.join(THEIRS)}"
                 raise click.BadParameter(said, param_hint="--queue") from None
-    return names or (*THEIRS, *our_queues())
+    queues = names or (*THEIRS, *our_queues())
+    if any(name.partition(":")[0] == "lfq" for name in queues):
+        try:
+            load_network(SHIPPED)
+        except InputError as error:  # the controller would fall back to another policy, under this name
+            raise click.ClickException(str(error)) from None
+    return queues
 
 
 def _carry_out(wanted: list[Cell], store: Store, rig: Rig, workers: int, minutes: float) -> None:

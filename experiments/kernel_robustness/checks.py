@@ -21,7 +21,8 @@ MANY_FLOWS = 4_096
 MANY_QUEUES = 8_192
 FLOWS_PER_S = 1_000
 HELD_SHARE = 0.95
-FLAT_BYTES = MEGABYTE
+FLAT_BYTES = 2 * MEGABYTE
+CARRIED_S = 1.5
 RATES_BPS = (20_000_000, 5_000_000, 40_000_000, 10_000_000)
 
 
@@ -128,7 +129,7 @@ def arrivals(site: Site, lengths: Lengths) -> Finding:
         memory = Memory(controller.pid)
         with site.numbered(load.send_arrivals, *words) as packets:
             time.sleep(lengths.arrivals_s)
-            carried_bps = site.carried_bps(0.5)
+            carried_bps = site.carried_bps(CARRIED_S)
             sent, came = packets.finish()
         memory.stop()
         loop = how_it_went(controller)
@@ -151,7 +152,7 @@ def many_flows(site: Site, lengths: Lengths) -> Finding:
     with site.bulk(["cubic"]), site.controller(rate_bps=RATE_BPS, flows=MANY_QUEUES) as controller:
         with site.numbered(load.send_steadily, *words) as packets:
             time.sleep(lengths.many_s)
-            carried_bps = site.carried_bps(0.5)
+            carried_bps = site.carried_bps(CARRIED_S)
             used = int((site.counters().sent_packets > 0).sum())
             sent, came = packets.finish()
         loop = how_it_went(controller)
@@ -223,8 +224,8 @@ def soak(site: Site, lengths: Lengths) -> Finding:
 
 
 def _in_budget(loop: dict[str, Any], site: Site) -> bool:
-    below_s = loop["loop_p99_below_s"]
-    return below_s is not None and below_s <= site.settings.interval_s
+    """Whether 99 of 100 polls took less CPU time than there is between two."""
+    return float(loop["loop_cpu_p99_s"]) <= site.settings.interval_s
 
 
 CHECKS: dict[str, Callable[[Site, Lengths], Finding]] = {

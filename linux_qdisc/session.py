@@ -25,7 +25,7 @@ from linux_qdisc.radio_rate import RadioRate, follow
 from linux_qdisc.release import free_ingress
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.settings import QueueSettings
-from linux_qdisc.snapshot import restore, snapshot
+from linux_qdisc.snapshot import has_our_root, restore, snapshot
 from linux_qdisc.tree import FairTree, QdiscTree
 from qos.errors import InputError, KernelError, QosError
 
@@ -226,7 +226,7 @@ class Session:
         if self._device.is_up and not device.is_up:
             raise InputError(f"{name} went down; 'qos attach {name}' goes on when it is up")
         self._device = device
-        if not snapshot(self._netlink, device.ifindex).is_ours:
+        if not has_our_root(self._netlink, device.ifindex):
             raise InputError(f"somebody removed the queue of {name}; 'qos attach {name}' puts it back")
 
     def _answer(self, request: dict[str, Any]) -> Answer:

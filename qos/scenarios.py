@@ -13,8 +13,9 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
+from qos import traffic_matrix
 from qos.demands import EntanglementDemand, FlowDemand
-from qos.errors import InputError, QosError
+from qos.errors import InputError, QosError, ValueRefusedError
 from qos.planning import EntanglementRequest, Scenario
 from topologies.files import SUFFIXES, library_names, read
 from topologies.guards import TopologyFileError, read_text
@@ -50,8 +51,9 @@ def load(
     path
         A topology file, or a name of the library (`topologies.files.library_names`).
     demands
-        A second file with the demands, YAML or JSON: a list, or an object with a list under ``demands``. It
-        takes the place of the first file's section.
+        A second file with the demands, YAML or JSON: a list, or an object with a list under ``demands``; or a
+        traffic matrix (`qos.traffic_matrix`), CSV or SNDlib XML. It takes the place of the first file's
+        section.
     seed
         Of every random choice of the plan.
 
@@ -76,6 +78,8 @@ def load(
     except TopologyFileError as error:
         problems += [f"{source}: {problem}" for problem in error.problems]
         raw = _section(source) if demands is None else None
+    if demands is not None and Path(demands).suffix.lower() in traffic_matrix.SUFFIXES:
+        return _with_matrix(topology, demands, problems, seed, source)
     listed, where = (
         (raw, source) if demands is None else (_second_file(demands, problems), os.fspath(demands))
     )
@@ -83,6 +87,22 @@ def load(
     if problems or topology is None:
         raise ScenarioError(problems)
     return Scenario(topology, flows, pairs, seed, source)
+
+
+def _with_matrix(
+    topology: Topology | None, demands: str | os.PathLike[str], problems: list[str], seed: int, source: str
+) -> Scenario:
+    flows: tuple[FlowDemand, ...] = ()
+    try:
+        flows = traffic_matrix.read_traffic(demands, nodes=None if topology is None else topology.nodes)
+    except traffic_matrix.TrafficFileError as error:
+        problems += [f"{os.fspath(demands)}: {problem}" for problem in error.problems]
+    if problems or topology is None:
+        raise ScenarioError(problems)
+    try:
+        return Scenario(topology, _named(flows, ())[0], (), seed, source)
+    except ValueRefusedError as error:
+        raise ScenarioError([f"{os.fspath(demands)}: {error}"]) from None
 
 
 def demands_of_file(
@@ -96,6 +116,9 @@ def demands_of_file(
         If the file cannot be used; carries every problem.
     """
     problems: list[str] = []
+    if Path(path).suffix.lower() in traffic_matrix.SUFFIXES:
+        found_in = _with_matrix(topology, path, problems, 0, "")
+        return found_in.flows, ()
     found = read_demands(_second_file(path, problems), os.fspath(path), topology, problems)
     if problems:
         raise ScenarioError(problems)

@@ -28,6 +28,7 @@ HEAVY = {
     "numba",
     "scipy",
     "joblib",
+    "distributed",
 }
 
 # Lower floors first; a module may import from its own family and from any floor below.
@@ -48,6 +49,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "qos.drawing",
         "qos.drawing_plan",
         "qos.drawing_schedule",
+        "qos.traffic_matrix",
+        "qos.random_flows",
+        "qos.workers",
+        "qos.plan_hosts",
+        "qos.plan_simulation",
+        "qos.plan_report",
+        "qos.survival",
+        "qos.plan_export",
     ),
     ("qos.cli", "qos.__main__", "experiments"),
 )

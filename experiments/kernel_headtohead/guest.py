@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import zlib
@@ -69,22 +70,24 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
         for child in children.values():
             stack.callback(child.end)
         traffic.sleep_until(clock.warm_s)
-        before_s = _machine_cpu_s(), _cpu_s(controller)
+        before_s = machine_cpu_s()
         traffic.sleep_until(clock.end_s)
-        after_s = _machine_cpu_s(), _cpu_s(controller)
+        busy_s = machine_cpu_s() - before_s
         answers = {name: child.answer(ANSWER_S) for name, child in children.items() if name in ANSWERING}
         time.sleep(DRAIN_S)
         (came, missed_in), (went, missed_out) = (ring.close() for ring in rings)
         for listener in listeners:
             listener.close()
+        share = controller_share(controller) if controller is not None else 0.0
     record = _measures(cell, clock, match(came, went), answers)
     span_s = cell.duration_s - cell.warm_up_s
     return record | {
         "cell": cell.to_json(),
         "name": cell.name,
         "captures_missed": missed_in + missed_out,
-        "machine_busy": (after_s[0] - before_s[0]) / span_s,
-        "controller_busy": (after_s[1] - before_s[1]) / span_s,
+        "window_s": [clock.warm_s, clock.end_s],
+        "machine_busy": busy_s / ((os.cpu_count() or 1) * span_s),
+        "controller_busy": share,
         "kernel": platform.release(),
     }
 
@@ -173,19 +176,17 @@ def _series(passage: Passage, bulk: NDArray[np.bool_], clock: Clock) -> dict[str
     }
 
 
-def _machine_cpu_s() -> float:
-    """CPU time of the whole machine that was not idle."""
+def machine_cpu_s() -> float:
+    """Return CPU time of the whole machine that was not idle, as its kernel counts it."""
     with open("/proc/stat") as stat:
         ticks = [int(word) for word in stat.readline().split()[1:]]
     return (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def _cpu_s(child: Child | None) -> float:
-    if child is None:
-        return 0.0
-    with open(f"/proc/{child.pid}/stat") as stat:
-        words = stat.read().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+def controller_share(controller: Child) -> float:
+    """End the controller; return the share of the time in which it was at work, by the clock."""
+    os.kill(controller.pid, signal.SIGTERM)
+    return float(controller.answer(ANSWER_S))
 
 
 def main(orders: str, out: str) -> None:

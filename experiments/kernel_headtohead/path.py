@@ -107,9 +107,12 @@ def _their_lines(name: str, rate_bps: int) -> list[str]:
 def _control(name: str, rate_bps: int, tell: Tell) -> None:
     from linux_qdisc.session import Session
 
-    session = Session(QueueSettings("r1", rate_bps, policy=name, offloads="off"), force=True)
+    settings = QueueSettings("r1", rate_bps, policy=name, offloads="off")
+    session = Session(settings, force=True)
     try:
         session.run(lambda: tell("ready"))
+        loop_s = session.summaries()[0].flows.loop_s
+        tell(loop_s.total / max(int(loop_s.counts.sum()), 1) / settings.interval_s)
     finally:
         session.close()
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import qos
 from experiments.kernel_headtohead.grid import Cell
-from experiments.rig import Request, Rig, run
+from experiments.rig import Finished, Request, Rig, run
+from experiments.rig.usage import shares
 
 BATCH = 6
 OVERHEAD_S = 12.0
@@ -118,5 +119,14 @@ def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = No
         text = results.read_text() if results.is_file() else ""
     if finished.returncode:
         print(f"a batch ended with {finished.returncode}: {finished.stderr[-400:]}", file=sys.stderr)
-    rows = [json.loads(line) | {"slowdown": slowdown} for line in text.splitlines()]
+    rows = [_with_usage(json.loads(line), slowdown, finished) for line in text.splitlines()]
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _with_usage(row: dict[str, Any], slowdown: int, finished: Finished) -> dict[str, Any]:
+    """Add what the host says of the guest's CPU in the window of a run; the guest's clock starts at boot."""
+    if "window_s" not in row:
+        return row
+    start_s, end_s = (slowdown * at_s for at_s in row["window_s"])
+    busy, starved = shares(finished.usage, start_s, end_s)
+    return row | {"slowdown": slowdown, "machine_busy": busy, "machine_starved": starved}

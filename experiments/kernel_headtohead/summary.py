@@ -24,10 +24,14 @@ MEASURES = (
     "web_p95_s",
     "drops",
     "machine_busy",
+    "machine_starved",
     "controller_busy",
 )
 SATURATED = 0.9
-"""A guest busier than this was itself the bottleneck: its runs are counted, and left out of the medians."""
+"""A machine busier than this was itself the bottleneck: its runs are counted, and left out of the medians."""
+STARVED = 0.1
+"""A guest that waited for a CPU of the host for more of the time than this had a clock that went on without
+it: its runs are treated in the same way."""
 RESAMPLES, INTERVAL_PERCENT = 2000, (2.5, 97.5)
 
 
@@ -55,7 +59,7 @@ def summarise(rows: list[dict[str, Any]], seed: int) -> list[Line]:
     rng = np.random.default_rng(seed)
     lines = []
     for (scenario, queue), runs in sorted(groups.items()):
-        fit = [run for run in runs if run["machine_busy"] < SATURATED and not run["captures_missed"]]
+        fit = [run for run in runs if is_fit(run)]
         values = {}
         for measure in MEASURES:
             found = np.array([run[measure] for run in fit if run.get(measure) is not None])
@@ -65,6 +69,12 @@ def summarise(rows: list[dict[str, Any]], seed: int) -> list[Line]:
                 values[measure] = (float(np.median(found)), float(low), float(high))
         lines.append(Line(scenario, queue, len(fit), len(runs) - len(fit), values))
     return lines
+
+
+def is_fit(run: dict[str, Any]) -> bool:
+    """Say whether the machine kept up with a run."""
+    kept_up = run["machine_busy"] < SATURATED and run.get("machine_starved", 0.0) < STARVED
+    return kept_up and not run["captures_missed"]
 
 
 def _with_web(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from experiments.rig.packages import Rig, RigMissingError, prepare
+from experiments.rig.usage import Meter, Sample
 
 INIT = Path(__file__).with_name("init.sh")
 BOOT_ALLOWANCE_S = 60.0
@@ -66,12 +67,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What came of it; `returncode` is 124 if it ran out of time."""
+    """What came of it; `returncode` is 124 if it ran out of time; `usage` is that of the host's CPUs."""
 
     returncode: int
     stdout: str
     stderr: str
     wall_s: float
+    usage: Sequence[Sample] = ()
 
 
 def run(request: Request, rig: Rig | None = None) -> Finished:
@@ -91,11 +93,12 @@ def run(request: Request, rig: Rig | None = None) -> Finished:
         _write_orders(place, request, rig)
         with open(place / "console", "w+b") as console:
             process = _start(place, request, rig, console)
+            meter = Meter(process.pid)
             try:
-                in_time = _follow(process, place, request)
+                in_time = _follow(process, place, request, meter)
             finally:
                 _end(process)
-        finished = _collect(place, in_time, time.monotonic() - started)
+        finished = replace(_collect(place, in_time, time.monotonic() - started), usage=meter.samples)
         if request.out is not None:
             shutil.copytree(place / "out", request.out, dirs_exist_ok=True)
     return finished
@@ -148,13 +151,14 @@ def _memory_folder(memory_mib: int, otherwise: Path) -> Path:
     return shared if fits and not free.f_flag & os.ST_NOEXEC and os.access(shared, os.W_OK) else otherwise
 
 
-def _follow(process: subprocess.Popen[bytes], place: Path, request: Request) -> bool:
+def _follow(process: subprocess.Popen[bytes], place: Path, request: Request, meter: Meter) -> bool:
     """Wait for the end, passing the output on if wanted; return whether it came in time."""
     deadline = time.monotonic() + request.timeout_s * request.slowdown + BOOT_ALLOWANCE_S
     with open(place / "stdout") as said, open(place / "stderr") as complained:
         streams = ((said, sys.stdout), (complained, sys.stderr)) if request.show else ()
         while True:
             ended = process.poll() is not None
+            meter.sample()
             for source, target in streams:
                 if text := source.read():
                     target.write(text)

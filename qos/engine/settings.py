@@ -16,6 +16,15 @@ from topologies.links import WiredLink, WirelessLink
 LATENCY_BELOW_S = 0.1
 """A queue that carries a flow with a tighter delay bound prefers latency."""
 
+LOSS_SPARED = 1e-3
+"""A flow that may lose no more than this keeps a long queue in front of a radio."""
+
+HELD_UNBOUNDED_S = 0.3
+"""How long a flow without a delay bound may wait before a radio: as much as streaming video."""
+
+LEAST_HELD_BYTES = 15_000
+"""Any policy lets so much wait."""
+
 
 def link_settings(
     network: Network, admission: Admission, flows: Mapping[int, PlannedFlow], loads: Loads
@@ -65,7 +74,7 @@ def _setting(
         usable_bps=options.usable * edge.rate_bps,
         reserved_bps=sum(flow.rate_bps for flow in flows.values()),
         fair_queue_rate_bps=max(int(shape), 1),
-        policy=options.policy,
+        policy=_policy(options.policy, edge, flows),
         preference=_preference(flows),
         isolate=options.isolate,
         flows=tuple(flow.name for flow in flows.values()),
@@ -75,6 +84,25 @@ def _setting(
         channel=tuple(network.channel_names[c] for c in edge.channels) if edge.is_radio else (),
         classes=_classes(edge, flows, routes) if edge.is_radio else (),
     )
+
+
+def _policy(wanted: str, edge: Edge, flows: Mapping[int, PlannedFlow]) -> str:
+    """Give the limit policy: the plan's, but before a radio with flows that may hardly lose a fixed limit.
+
+    A fade fills the queue of a flow that keeps its rate; a limit that follows the delay drops what is
+    promised to arrive. So as much may wait as comes in the time that the flow may spend at this hop.
+    """
+    if not edge.is_radio:
+        return wanted
+    held = [
+        flow.rate_bps / 8 * (HELD_UNBOUNDED_S if flow.delay_bound_s is None else hop.delay_s)
+        for flow in flows.values()
+        if flow.loss_bound <= LOSS_SPARED
+        for hop in flow.hops
+        if (hop.link, hop.sender) == (edge.link_id, edge.sender)
+    ]
+    most = max(held, default=0.0)
+    return wanted if most < LEAST_HELD_BYTES else f"fixed:{math.ceil(most / 1000)}kb"
 
 
 def _preference(flows: Mapping[int, PlannedFlow]) -> str:

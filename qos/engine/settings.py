@@ -123,27 +123,34 @@ def _unplanned(edge: Edge, flows: Mapping[int, PlannedFlow]) -> int | None:
 def _classes(
     edge: Edge, flows: Mapping[int, PlannedFlow], routes: Mapping[int, Route]
 ) -> tuple[ClassSetting, ...]:
-    """Set each access category of a radio by its most demanding flow: the one that may lose least."""
+    """Set each access category of a radio so that each of its flows is as safe as its own setting makes it.
+
+    Of every mode the highest threshold that a flow asks for, and the most retransmissions: a flow of larger
+    packets needs more signal for the same loss.
+    """
     found = []
     for category in reversed(ACCESS_CATEGORIES):
         here = [number for number, flow in flows.items() if flow.access_category == category]
         if not here:
             continue
-        strictest = min(here, key=lambda number: flows[number].loss_bound)
-        route = routes[strictest]
-        assert route.radio is not None
-        place = [each.index for each in route.edges if each.is_radio].index(edge.index)
-        hop, point = route.radio.hops[place], route.radio.split.points[place]
-        performance = hop.thresholds[hop.points.index(point)]
+        levels, retries = [], []
+        for number in here:
+            route = routes[number]
+            assert route.radio is not None
+            place = [each.index for each in route.edges if each.is_radio].index(edge.index)
+            hop, point = route.radio.hops[place], route.radio.split.points[place]
+            performance = hop.thresholds[hop.points.index(point)]
+            assert performance is not None
+            levels.append(performance.thresholds_db)
+            retries.append(point.retransmissions)
         assert hop.model is not None
-        assert performance is not None
         found.append(
             ClassSetting(
                 access_category=category,
                 flows=tuple(flows[number].name for number in here),
                 mode_table=hop.model.table.name,
-                thresholds_db=tuple(float(level) for level in performance.thresholds_db),
-                retransmissions=point.retransmissions,
+                thresholds_db=tuple(float(max(each)) for each in zip(*levels, strict=True)),
+                retransmissions=max(retries),
                 power_dbm=hop.model.power_dbm,
             )
         )

@@ -7,6 +7,25 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+UNLIKELY = 0.01
+"""A run breaks a promise if a network that just keeps it would do as badly in fewer runs than this."""
+
+
+def breaks_share(count: int, trials: int, allowed: float) -> bool:
+    """Say whether so many bad ones among so many show more than the allowed share (binomial test).
+
+    Examples
+    --------
+    >>> [breaks_share(count, 100, 0.01) for count in (1, 4, 5)]
+    [False, False, True]
+    """
+    if count <= allowed * trials:
+        return False
+    from scipy.stats import binom
+
+    return bool(binom.sf(count - 1, trials, allowed) < UNLIKELY)
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """What one demand got in one run.

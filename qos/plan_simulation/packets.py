@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qos.crosslayer.link_design import SLOT_S
-from qos.plan_simulation.outcome import Delivered
+from qos.plan_simulation.outcome import Delivered, breaks_share
 from qos.plan_simulation.radio import RadioRun, run_radio
 from qos.planning import LinkSetting, Plan, PlannedFlow
 from qos.simulation.polling import configured_policies, run_polled
@@ -193,18 +193,19 @@ def _judge(
     lost = seen.sent_packets - arrived
     jitter_s = max(quantile_s - seen.rtt_min_s, 0.0)
     broken = []
-    # A run of n packets cannot show a share below 1/n: one packet beside the promise breaks nothing.
-    if lost > planned.loss_bound * sent + 1:
+    if breaks_share(lost, sent, planned.loss_bound):
         broken.append("loss")
-    if planned.delay_bound_s is not None and (
-        seen.late_packets > planned.violation_probability * max(seen.delivered_packets, 1) + 1
+    late = seen.late_packets
+    if planned.delay_bound_s is not None and breaks_share(
+        late, seen.delivered_packets, planned.violation_probability
     ):
         broken.append("delay")
     if planned.jitter_bound_s is not None and jitter_s > planned.jitter_bound_s:
         broken.append("jitter")
     rate_bps = seen.throughput_bps * arrived / max(seen.delivered_packets, 1)
-    least = planned.rate_bps * (1 - planned.loss_bound) - 2 * planned.packet_bytes * 8
-    if rate_bps < least - 0.001 * planned.rate_bps:
+    # What may be lost was judged above; sources are held to their rates within a packet a second.
+    sent_bps = seen.throughput_bps * sent / max(seen.delivered_packets, 1)
+    if seen.delivered_packets == 0 or sent_bps < 0.999 * planned.rate_bps - 8 * planned.packet_bytes:
         broken.append("rate")
     return Delivered(
         planned.name,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from qos.engine.entanglement import PATHS
 from qos.errors import InputError
-from qos.plan_simulation.outcome import Delivered
+from qos.plan_simulation.outcome import Delivered, breaks_share
 from qos.planning import EntanglementRequest, Plan, TaskRow
 from schedulers.entanglement.compile import CompiledDemand, CompileOptions, Compiler, Packet
 from schedulers.entanglement.execution import Conditions, TaskExecution, execute
@@ -107,7 +107,8 @@ class PairReplay:
             broken.append("fidelity")
         # A demand without a probability is promised a pair every period, as if links never failed.
         wanted = 1.0 if request.demand.probability is None else request.demand.probability
-        if seen.completion.high * told < wanted * (1 - allowed):
+        without = round(seen.instances * (1 - seen.completion.mean * told))
+        if breaks_share(without, seen.instances, 1 - wanted * (1 - allowed)):
             broken.append("rate")
         return Delivered(
             name=name,

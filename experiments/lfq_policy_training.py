@@ -13,12 +13,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
 from qos.training.forks import Samples, collect
 from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
+from qos.workers import each, workers
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
 from schedulers.packet.limits.lfq.step import Float64
 from schedulers.packet.limits.lfq.weights import save_network
@@ -34,7 +35,8 @@ def joined(parts: list[Samples]) -> Samples:
     return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _chunk(seed: int, begin: int, theta: Float64, ranges: Ranges) -> list[Samples]:
+def _chunk(work: tuple[int, int, Float64, Ranges]) -> list[Samples]:
+    seed, begin, theta, ranges = work
     found = [collect(seed, index, unpack(theta), ranges, NOISE) for index in range(begin, begin + CHUNK)]
     return [samples for samples in found if samples is not None]
 
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_policy_training"))
     arguments = parser.parse_args()
     prepare()
@@ -59,9 +62,9 @@ def main() -> None:
         packets = 5_000.0 if arguments.quick else (15_000.0 if number == 0 else 40_000.0)
         ranges = Ranges(senders=senders, most_packets=packets)
         begins = range(number * 1_000_000, number * 1_000_000 + count, CHUNK)
-        parts = Parallel(n_jobs=arguments.jobs)(
-            delayed(_chunk)(arguments.seed, begin, theta, ranges) for begin in begins
-        )
+        work = [(arguments.seed, begin, theta, ranges) for begin in begins]
+        with workers(arguments.jobs, arguments.cluster) as jobs:
+            parts = list(each(_chunk, work, jobs, f"round {number + 1}"))
         known += [samples for part in parts for samples in part]
         for epoch in fit(theta, joined(known), EPOCHS, arguments.seed):
             theta = epoch.theta
@@ -72,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -23,7 +23,7 @@ from experiments.kernel_headtohead.grid import (
     every_scenario,
     our_queues,
 )
-from experiments.kernel_headtohead.runs import SLOWDOWN, Store, carry_out
+from experiments.kernel_headtohead.runs import Store, carry_out
 from experiments.rig import Rig, RigMissingError, prepare
 from qos.errors import InputError, ValueRefusedError
 from schedulers.packet.limits import check_policy
@@ -90,7 +90,7 @@ def main(
         "runs": len(rows),
         "kernel": sorted({row["kernel"] for row in rows}),
         "host": f"{platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "slowdown": SLOWDOWN if rig.shim is not None else {},
+        "clock": "virtual",
     }
     (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
     summary.write_csv(lines, out / "summary.csv")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import sys
 import time
 import zlib
@@ -58,7 +57,7 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
     scenario = cell.scenario
     bands = path.delay([rtt_s for _, rtt_s in scenario.flows])
     with ExitStack() as stack:
-        controller = stack.enter_context(path.queue(cell.queue, scenario.rate_bps))
+        stack.enter_context(path.queue(cell.queue, scenario.rate_bps))
         packets_per_s = scenario.rate_bps / 8 / 1514 * SLOTS_PER_PACKET + SMALL_PACKETS_PER_S
         slots = int(packets_per_s * (cell.duration_s + 1))
         with path.router.entered():
@@ -70,24 +69,19 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
         for child in children.values():
             stack.callback(child.end)
         traffic.sleep_until(clock.warm_s)
-        before_s = machine_cpu_s()
+        _mark(cell, "begin")
         traffic.sleep_until(clock.end_s)
-        busy_s = machine_cpu_s() - before_s
+        _mark(cell, "end")
         answers = {name: child.answer(ANSWER_S) for name, child in children.items() if name in ANSWERING}
         time.sleep(DRAIN_S)
         (came, missed_in), (went, missed_out) = (ring.close() for ring in rings)
         for listener in listeners:
             listener.close()
-        share = controller_share(controller) if controller is not None else 0.0
     record = _measures(cell, clock, match(came, went), answers)
-    span_s = cell.duration_s - cell.warm_up_s
     return record | {
         "cell": cell.to_json(),
         "name": cell.name,
         "captures_missed": missed_in + missed_out,
-        "window_s": [clock.warm_s, clock.end_s],
-        "machine_busy": busy_s / ((os.cpu_count() or 1) * span_s),
-        "controller_busy": share,
         "kernel": platform.release(),
     }
 
@@ -176,17 +170,15 @@ def _series(passage: Passage, bulk: NDArray[np.bool_], clock: Clock) -> dict[str
     }
 
 
-def machine_cpu_s() -> float:
-    """Return CPU time of the whole machine that was not idle, as its kernel counts it."""
-    with open("/proc/stat") as stat:
-        ticks = [int(word) for word in stat.readline().split()[1:]]
-    return (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+def mark_name(cell: str, part: str) -> str:
+    """Name the folder whose time of making says when a part of a run began on the host's clock."""
+    return f"{cell.replace('/', '_')}.{part}.mark"
 
 
-def controller_share(controller: Child) -> float:
-    """End the controller; return the share of the time in which it was at work, by the clock."""
-    os.kill(controller.pid, signal.SIGTERM)
-    return float(controller.answer(ANSWER_S))
+def _mark(cell: Cell, part: str) -> None:
+    folder = os.environ.get("RIG_OUT")
+    if folder is not None:
+        os.mkdir(os.path.join(folder, mark_name(cell.name, part)))
 
 
 def main(orders: str, out: str) -> None:

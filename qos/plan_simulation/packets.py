@@ -30,7 +30,6 @@ DRAIN_S = 1.0
 """Time after the last packet was sent in which those on their way arrive."""
 MOST_BACKGROUND_PACKETS = 3_000_000
 """Packets of greedy flows that a run may cost; the fastest links go without beyond it."""
-QUEUES = 64
 Direction = tuple[str, str]
 
 
@@ -79,7 +78,11 @@ def packet_run(plan: Plan, duration_s: float, background: int, seed: int) -> Pac
             topology,
             (*flows, *greedy),
             duration_s + DRAIN_S,
-            queues={place: _queue(each) for place, each in settings.items() if each.flows},
+            queues={
+                place: _queue(each, len(flows) + len(greedy))
+                for place, each in settings.items()
+                if each.flows
+            },
             rates={place: radio.rates for place, radio in radios.items()},
             frame_overhead_bytes=FRAME_OVERHEAD_BYTES,
             seed=int(seeds[2].generate_state(1)[0]),
@@ -157,14 +160,12 @@ def _wired(topology: Topology, settings: Mapping[Direction, LinkSetting]) -> Top
     return Topology(topology.nodes.values(), links, name=topology.name)
 
 
-def _queue(setting: LinkSetting) -> QueueConfiguration:
+def _queue(setting: LinkSetting, flows: int) -> QueueConfiguration:
     policy = setting.policy
     if policy == "lfq" and setting.preference:
         policy = f"lfq:{setting.preference}"
-    flows = QUEUES
-    while flows < 2 * (len(setting.flows) + 1):
-        flows *= 2
-    return queue("lfq", policy=policy, flows=flows)
+    # Flows find their queue by their number, so that many keep all of them apart.
+    return queue("lfq", policy=policy, flows=max(flows, 2))
 
 
 def play_packets(plan: Plan, run: PacketRun) -> list[Delivered]:

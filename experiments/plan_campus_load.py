@@ -5,9 +5,8 @@
 Demands of an office's profiles between hosts, stations and the internet are offered, more and more of them.
 Each variant is played: packets through its queues, radios that fade, one greedy TCP flow beside them on each
 link. A demand is *served* if everything that it asked for was delivered in a run. Variants: the plan; fair
-queues alone (everybody sent, default radios); cross-layer design alone (everybody sent, one FIFO a link); best
-effort.
-Writes ``campus_load.csv`` and ``campus_load.png``.
+queues alone (everybody sent, default radios); cross-layer design alone (everybody sent, one FIFO a link);
+best effort. Writes ``campus_load.csv`` and ``campus_load.png``.
 """
 
 from __future__ import annotations

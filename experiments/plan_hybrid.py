@@ -4,9 +4,9 @@
 
 The campus, with a slow link (100 Mbit/s) between its core and its laboratories, which the control messages of
 the key between Alice and Bob must cross. More and more greedy TCP flows cross it as well. The slot tables and
-heralding messages must be there within the guard time of 2 ms; a run whose messages are late or lost gives no
-pair. With the plan: fair queues at planned rates. Without: the same schedule over one FIFO a link. (At 20 Mbit/s
-the plan refuses the key: three full packets already take longer than the guard time leaves.) Writes
+heralding messages must be there within the guard time of 2 ms; a run whose messages are late or lost gives
+no pair. With the plan: fair queues at planned rates. Without: the same schedule over one FIFO a link. (At
+20 Mbit/s the plan refuses the key: three full packets already take longer than the guard time leaves.) Writes
 ``hybrid.csv`` and ``hybrid.png``.
 """
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
 UNLIKELY = 0.01
 """A run breaks a promise if a network that just keeps it would do as badly in fewer runs than this."""
 

@@ -1,6 +1,6 @@
 """The load study of arXiv 2111.13124, section VI: throughput, jitter and satisfied demands.
 
-``python -m experiments.entanglement_load [--quick] [--out DIR] [--seed N] [--jobs N]``
+``python -m experiments.entanglement_load [--quick] [--out DIR] [--seed N] [--jobs N | --cluster ADDRESS]``
 
 For each topology (star, H, line, symmetric, SURFnet), fidelity and offered load, random demands in order of
 arrival are compiled to repeater protocols and admitted by the paper's three default schedulers. Writes
@@ -21,7 +21,9 @@ import click
 import numpy as np
 
 from experiments.entanglement_sweep import sweep
+from experiments.entry import run as run_command
 from qos.errors import InfeasibleError
+from qos.workers import workers
 from schedulers.entanglement.admission import admit
 from schedulers.entanglement.compile import CompileOptions, Compiler
 from schedulers.entanglement.metrics import measure
@@ -177,16 +179,18 @@ def pictures(rows: list[dict[str, object]], out: Path) -> None:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
 @click.option("--repetitions", default=None, type=click.IntRange(min=1), help="Workloads a point.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
-def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) -> None:
+@click.option("--cluster", metavar="ADDRESS", help="Run on this Dask cluster.")
+def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int, cluster: str | None) -> None:
     """Regenerate the paper's load study."""
     grid = points(quick, repetitions or (3 if quick else 10), seed)
     # By its module's name and not that of __main__, so that other processes can keep their compilers.
     from experiments.entanglement_load import run as worker
 
-    rows = sweep(worker, grid, jobs, out / "load.csv")
+    with workers(jobs, cluster) as chosen:
+        rows = sweep(worker, grid, chosen, out / "load.csv")
     pictures(rows, out)
     print(f"{len(rows)} runs of {len(grid)} workloads in {out}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,6 +1,7 @@
 """The preemption study of arXiv 2111.13124: what interrupting protocols brings, by budget.
 
-``python -m experiments.entanglement_preemption [--quick] [--out DIR] [--seed N] [--jobs N]``
+``python -m experiments.entanglement_preemption [--quick] [--out DIR] [--seed N] [--jobs N]
+[--cluster ADDRESS]``
 
 On the line topology, for fidelities from 0.55 to 0.9, random demands are added until every end node is
 asked for 1.2 times what its communication qubit has (balanced workload), and admitted in order of arrival by
@@ -20,7 +21,9 @@ import click
 import numpy as np
 
 from experiments.entanglement_sweep import sweep
+from experiments.entry import run as run_command
 from qos.errors import InfeasibleError
+from qos.workers import workers
 from schedulers.entanglement.admission import admit
 from schedulers.entanglement.compile import CompileOptions, Compiler
 from schedulers.entanglement.metrics import measure
@@ -133,7 +136,8 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0))
 @click.option("--repetitions", default=None, type=click.IntRange(min=1), help="Workloads a fidelity.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
-def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) -> None:
+@click.option("--cluster", metavar="ADDRESS", help="Run on this Dask cluster.")
+def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int, cluster: str | None) -> None:
     """Regenerate the paper's preemption study."""
     fidelities = FIDELITIES[::3] if quick else FIDELITIES
     grid = [
@@ -144,10 +148,11 @@ def main(quick: bool, out: Path, seed: int, repetitions: int | None, jobs: int) 
     # By its module's name and not that of __main__, so that other processes can keep their compilers.
     from experiments.entanglement_preemption import run as worker
 
-    rows = sweep(worker, grid, jobs, out / "preemption.csv")
+    with workers(jobs, cluster) as chosen:
+        rows = sweep(worker, grid, chosen, out / "preemption.csv")
     draw(rows, out / "preemption.png")
     print(f"{len(rows)} runs of {len(grid)} workloads in {out}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,4 +1,4 @@
-"""What the studies of entanglement scheduling share: many points on some processes, rows into a CSV."""
+"""What the studies of entanglement scheduling share: many points on some workers, rows into a CSV."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from joblib import Parallel, delayed
-from rich.console import Console
-from rich.progress import track
+from qos.workers import each
 
 P = TypeVar("P")
 Row = Mapping[str, object]
@@ -25,14 +23,11 @@ def sweep(worker: Callable[[P], Sequence[Row]], points: Sequence[P], jobs: int, 
     points
         What to run, at least one point.
     jobs
-        Processes.
+        What `qos.workers.workers` gave.
     table
         The CSV; its folder is made.
     """
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(worker)(point) for point in points)
-    console = Console(stderr=True)
-    tracked = track(results, total=len(points), console=console, disable=not console.is_terminal)
-    rows = [row for found in tracked for row in found]
+    rows = [row for found in each(worker, points, jobs) for row in found]
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

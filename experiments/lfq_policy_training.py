@@ -19,13 +19,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
 from qos.training.forks import Samples, collect
 from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
+from qos.workers import each, workers
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
 from schedulers.packet.limits.lfq.step import Float64, Network
 from schedulers.packet.limits.lfq.weights import save_network
@@ -60,12 +61,14 @@ def joined(parts: list[Samples]) -> Samples:
     return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _chunk(seed: int, begin: int, theta: Float64, ranges: Ranges) -> list[Samples]:
+def _chunk(work: tuple[int, int, Float64, Ranges]) -> list[Samples]:
+    seed, begin, theta, ranges = work
     found = [collect(seed, index, unpack(theta), ranges, NOISE) for index in range(begin, begin + CHUNK)]
     return [samples for samples in found if samples is not None]
 
 
-def _fitted(theta: Float64, samples: Samples, epochs: int, seed: int) -> tuple[Float64, float]:
+def _fitted(work: tuple[Float64, Samples, int, int]) -> tuple[Float64, float]:
+    theta, samples, epochs, seed = work
     for epoch in fit(theta, samples, epochs, seed):
         theta, regret = epoch.theta, epoch.regret
     return theta, regret
@@ -86,7 +89,8 @@ def _round(
     count, packets = schedule.rounds[number]
     ranges = Ranges(senders=senders, most_packets=packets)
     begins = range(number * 1_000_000, number * 1_000_000 + count, CHUNK)
-    parts = Parallel(n_jobs=jobs)(delayed(_chunk)(seed, begin, theta, ranges) for begin in begins)
+    work = [(seed, begin, theta, ranges) for begin in begins]
+    parts = list(each(_chunk, work, jobs, f"round {number + 1}"))
     samples = joined([found for part in parts for found in part])
     np.savez(path, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
     return samples
@@ -102,14 +106,14 @@ class Judge:
 
     def best(self, candidates: Sequence[Network]) -> tuple[Network, Float64]:
         """Give the best candidate and what each gives away."""
-        found = Parallel(n_jobs=self._jobs)(
-            delayed(_rewards)(candidates, index, self._ranges) for index in range(self._count)
-        )
+        work = [(candidates, index, self._ranges) for index in range(self._count)]
+        found = list(each(_rewards, work, self._jobs, "judging"))
         found_scores = scores(np.concatenate(found, axis=1))
         return candidates[int(found_scores.argmax())], found_scores
 
 
-def _rewards(candidates: Sequence[Network], index: int, ranges: Ranges) -> Float64:
+def _rewards(work: tuple[Sequence[Network], int, Ranges]) -> Float64:
+    candidates, index, ranges = work
     return np.array([rewards_of(network, VALIDATION_SEED, index, ranges) for network in candidates])
 
 
@@ -132,6 +136,7 @@ def main() -> None:
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_policy_training"))
     arguments = parser.parse_args()
     begun = time.monotonic()
@@ -141,23 +146,21 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     theta = pack(first_network(arguments.seed))
     known: list[Samples] = []
-    for number in range(len(schedule.rounds)):
-        path = arguments.out / f"round{number + 1}.npz"
-        known.append(_round(path, number, schedule, theta, arguments.seed, senders, arguments.jobs))
-        if number + 1 < len(schedule.rounds):
-            theta, regret = _fitted(theta, joined(known), schedule.epochs, arguments.seed)
-            print(f"round {number + 1}: {len(known[-1].alpha)} states, regret {regret:.4f}", flush=True)
-        print(f"{time.monotonic() - begun:.0f} s", flush=True)
-    samples = joined(known)
-    seeds = range(arguments.seed, arguments.seed + schedule.fits)
-    fits = Parallel(n_jobs=arguments.jobs)(
-        delayed(_fitted)(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds
-    )
-    print(
-        "regrets:", [round(regret, 5) for _, regret in fits], f"{time.monotonic() - begun:.0f} s", flush=True
-    )
-    judge = Judge(schedule.judged, Ranges(senders=senders), arguments.jobs)
-    chosen = choose([unpack(theta) for theta, _ in fits], judge)
+    with workers(arguments.jobs, arguments.cluster) as jobs:
+        for number in range(len(schedule.rounds)):
+            path = arguments.out / f"round{number + 1}.npz"
+            known.append(_round(path, number, schedule, theta, arguments.seed, senders, jobs))
+            if number + 1 < len(schedule.rounds):
+                theta, regret = _fitted((theta, joined(known), schedule.epochs, arguments.seed))
+                print(f"round {number + 1}: {len(known[-1].alpha)} states, regret {regret:.4f}", flush=True)
+            print(f"{time.monotonic() - begun:.0f} s", flush=True)
+        samples = joined(known)
+        seeds = range(arguments.seed, arguments.seed + schedule.fits)
+        work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
+        fits = list(each(_fitted, work, jobs, "fits"))
+        print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
+        judge = Judge(schedule.judged, Ranges(senders=senders), jobs)
+        chosen = choose([unpack(theta) for theta, _ in fits], judge)
     save_network(arguments.out / "lfq.npz", chosen)
     card = {"schema": 1, "seed": arguments.seed, "senders": senders, **asdict(schedule)}
     (arguments.out / "lfq.json").write_text(json.dumps(card | {"states": len(samples.alpha)}, indent=1))
@@ -165,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

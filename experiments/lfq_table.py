@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from experiments.entry import run as run_command
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.scenario import Flow, Transport, dumbbell
 from qos.simulation.simulation import Simulation, prepare
+from qos.workers import each, workers
 from schedulers.packet.lfq_2020.weights import load_weights
 from schedulers.packet.registry import QueueConfiguration, queue
 
@@ -118,7 +119,8 @@ def run(mechanism: Mechanism, point: Point, detection: str) -> tuple[float, floa
     )
 
 
-def _row(mechanism: Mechanism, points: list[Point], detection: str) -> NDArray[np.float64]:
+def _row(work: tuple[Mechanism, list[Point], str]) -> NDArray[np.float64]:
+    mechanism, points, detection = work
     return np.array([run(mechanism, point, detection) for point in points])
 
 
@@ -191,14 +193,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10 points a sweep in place of 100")
     parser.add_argument("--detection", choices=["sack", "rack"], default="sack")
     parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_table"))
     arguments = parser.parse_args()
     prepare()
     points = grid(10 if arguments.quick else 100)
     chosen = mechanisms()
-    found = Parallel(n_jobs=arguments.jobs)(
-        delayed(_row)(mechanism, points, arguments.detection) for mechanism in chosen
-    )
+    work = [(mechanism, points, arguments.detection) for mechanism in chosen]
+    with workers(arguments.jobs, arguments.cluster) as jobs:
+        found = list(each(_row, work, jobs, "mechanisms"))
     rows = {mechanism.name: figures for mechanism, figures in zip(chosen, found, strict=True)}
     _print_table(rows, points)
     _print_correlations(rows, points)
@@ -207,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

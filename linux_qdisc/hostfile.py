@@ -35,7 +35,7 @@ class HostFile(BaseModel):
     model_config = ConfigDict(extra="forbid", title="qos host file", use_attribute_docstrings=True)
 
     rate: StrictStr | StrictInt | None = None
-    """Rate of the link, such as 100mbit; a bare number is bit/s."""
+    """Rate of the link, such as 100mbit, or auto, which follows a radio; a bare number is bit/s."""
     ingress: StrictStr | StrictInt | None = None
     """Shape incoming traffic to this rate."""
     flows: StrictInt | None = Field(None, ge=2, le=32_768)

@@ -21,10 +21,11 @@ from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.operations import SetClassifier
 from linux_qdisc.plan import AttachPlan, plan_attach, require_net_admin
+from linux_qdisc.radio_rate import RadioRate, follow
 from linux_qdisc.release import free_ingress
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.settings import QueueSettings
-from linux_qdisc.snapshot import restore, snapshot
+from linux_qdisc.snapshot import has_our_root, restore, snapshot
 from linux_qdisc.tree import FairTree, QdiscTree
 from qos.errors import InputError, KernelError, QosError
 
@@ -58,6 +59,7 @@ class Session:
         self.settings = settings
         self._stopping = False
         self._controllers: dict[str, Controller] = {}
+        self._radio = RadioRate(settings.device, settings.rate_bps) if settings.follow_radio else None
         self._device = plan_attach(settings, force=force).device
         self._key = state.Key.of(self._device.ifindex)
         with ExitStack() as undo:
@@ -193,6 +195,19 @@ class Session:
             if now >= next_check:
                 self._check_link()
                 next_check = now + LINK_CHECK_S
+            self._follow_radio(now)
+
+    def _follow_radio(self, now_s: float) -> None:
+        """Give the queue the radio's rate, where that is asked for and it has changed."""
+        if self._radio is None:
+            return
+        wanted = follow(self.settings, now_s, self._radio)
+        if wanted is not None:
+            log.info("%s: the radio now carries %d bit/s", self._device.name, wanted.rate_bps)
+            try:
+                self._change(wanted, force=False)
+            except KernelError as error:  # the tree was led back; the next change is another chance
+                log.warning("the rate stays as it is: %s", error)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -211,7 +226,7 @@ class Session:
         if self._device.is_up and not device.is_up:
             raise InputError(f"{name} went down; 'qos attach {name}' goes on when it is up")
         self._device = device
-        if not snapshot(self._netlink, device.ifindex).is_ours:
+        if not has_our_root(self._netlink, device.ifindex):
             raise InputError(f"somebody removed the queue of {name}; 'qos attach {name}' puts it back")
 
     def _answer(self, request: dict[str, Any]) -> Answer:
@@ -236,6 +251,14 @@ class Session:
         InputError
             If the address of the metrics cannot be used; nothing is changed then.
         """
+        operations = self._change(settings, force=force)
+        if not settings.follow_radio:
+            self._radio = None
+        elif self._radio is None:
+            self._radio = RadioRate(settings.device, settings.rate_bps)
+        return operations
+
+    def _change(self, settings: QueueSettings, *, force: bool) -> int:
         plan = plan_attach(settings, force=force, standing=self._tree)
         if settings == self.settings and not plan.operations:
             return 0

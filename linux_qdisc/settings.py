@@ -86,6 +86,8 @@ class QueueSettings:
         cls_flow, a hash, for kernels without cls_bpf), or ``auto`` for the first that works.
     metrics
         ``ADDR:PORT`` of the Prometheus endpoint, or None.
+    follow_radio
+        Set `rate_bps` anew as the rate of the device's radio changes.
 
     Raises
     ------
@@ -105,6 +107,7 @@ class QueueSettings:
     isolate: str = "flow"
     classifier: str = "auto"
     metrics: str | None = None
+    follow_radio: bool = False
 
     def __post_init__(self) -> None:
         _check_rate("--rate", self.rate_bps)

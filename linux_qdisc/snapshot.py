@@ -8,6 +8,7 @@ kernel's own default (noqueue, pfifo_fast, mq, net.core.default_qdisc): it comes
 from __future__ import annotations
 
 import base64
+import errno
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from linux_qdisc import wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.encode import LINKLAYER_ETHERNET, TCA_BPF_OPS, TCA_HTB_INIT
 from linux_qdisc.operations import MATCH_ALL
-from linux_qdisc.rtnetlink import NetlinkSocket
+from linux_qdisc.rtnetlink import NetlinkSocket, somebody_listens
 from linux_qdisc.tree import ROOT_MAJOR
 from qos.errors import KernelError
 
@@ -139,6 +140,29 @@ def snapshot(netlink: NetlinkSocket, ifindex: int) -> DeviceSnapshot:
         tuple(TcObject.of(row) for row in classes),
         tuple(TcObject.of(row) for row in filters if _is_made(row)),
     )
+
+
+def has_our_root(netlink: NetlinkSocket, ifindex: int) -> bool:
+    """Say whether our tree stands on a device, at the price of one small message.
+
+    The control loop asks twice a second. Reading all qdiscs, as `snapshot` does, takes 10 ms and more with
+    1,024 queues, in which no queue is polled. The kernel tells what is asked for one by one to everybody
+    who listens to changes of traffic control; where somebody does, the heads of a dump are looked at.
+    """
+    root = ROOT_MAJOR << 16
+    if somebody_listens():
+        dumped = netlink.dump(wire.RTM_GETQDISC, wire.tcmsg(ifindex, 0, 0))
+        wanted = ifindex, root, wire.TC_H_ROOT
+        found = [row for row in dumped if wire.TCMSG.unpack_from(row)[1:4] == wanted]
+        return any(wire.TcMessage.parse(row).kind == "htb" for row in found)
+    body = wire.tcmsg(ifindex, root, wire.TC_H_ROOT) + wire.attr(wire.TCA_KIND, wire.text("htb"))
+    try:
+        netlink.request(wire.RTM_GETQDISC, 0, body, "tc qdisc show")
+    except KernelError as refusal:
+        if refusal.errno_code in (errno.EINVAL, errno.ENOENT, errno.ENODEV):
+            return False
+        raise
+    return True
 
 
 def ingress_snapshot(netlink: NetlinkSocket, ifindex: int) -> IngressSnapshot | None:

@@ -49,6 +49,21 @@ class WifiStation:
     airtime_weight: int | None = None
 
 
+def has_radio(interface: str) -> bool:
+    """Say whether an interface belongs to a radio.
+
+    Raises
+    ------
+    InputError
+        If there is no such interface.
+    """
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        raise InputError(f"{interface}: no such interface; 'ip link' lists them") from None
+    return Path("/sys/class/net", interface, "phy80211").exists()
+
+
 def read_stations(interface: str) -> tuple[WifiStation, ...]:
     """Read the stations of a Wi-Fi interface.
 
@@ -59,33 +74,30 @@ def read_stations(interface: str) -> tuple[WifiStation, ...]:
     KernelError
         If the kernel refuses the dump.
     """
-    try:
-        index = socket.if_nametoindex(interface)
-    except OSError:
-        raise InputError(f"{interface}: no such interface; 'ip link' lists them") from None
-    stations = tuple(decode_station(message) for message in _dump(interface, index))
+    radio = has_radio(interface)
+    stations = tuple(decode_station(message) for message in _dump(interface, radio=radio))
     if not stations:
         raise InputError(f"{interface}: no station is associated; connect first, then ask again")
     return stations
 
 
-def _dump(interface: str, index: int) -> list[Any]:
+def _dump(interface: str, *, radio: bool) -> list[Any]:
     from pyroute2 import IW
     from pyroute2.netlink.exceptions import NetlinkError
 
     no_radio = f"{interface}: no radio here (the kernel has no nl80211 device by that name); use a TOPOLOGY"
     # Asked first, because a socket for a family that the kernel lacks fails half made.
-    if not Path("/sys/class/net", interface, "phy80211").exists():
+    if not radio:
         raise InputError(no_radio)
-    radio = IW()
+    kernel = IW()
     try:
-        return list(radio.get_stations(index))
+        return list(kernel.get_stations(socket.if_nametoindex(interface)))
     except NetlinkError as error:
         if error.code in (_ENOENT, _ENODEV, _EOPNOTSUPP):
             raise InputError(no_radio) from error
         raise KernelError(f"iw dev {interface} station dump", error.code) from error
     finally:
-        radio.close()
+        kernel.close()
 
 
 def decode_station(message: Any) -> WifiStation:

@@ -224,6 +224,8 @@ class EntanglementDemand:
     probability
         Probability that the pair of a period is delivered, in (0, 1), or None where link generation is
         taken as deterministic.
+    name
+        Name for people and reports.
     """
 
     source: str
@@ -232,6 +234,7 @@ class EntanglementDemand:
     min_fidelity: float
     max_jitter_s: float | None = None
     probability: float | None = None
+    name: str = ""
 
 
 def _expand_ends(items: dict[str, Any]) -> None:

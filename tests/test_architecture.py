@@ -28,6 +28,7 @@ HEAVY = {
     "numba",
     "scipy",
     "joblib",
+    "distributed",
 }
 
 # Lower floors first; a module may import from its own family and from any floor below.
@@ -37,7 +38,26 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("topologies",),
     ("schedulers",),
     ("qos.crosslayer", "qos.simulation", "qos.training", "linux_qdisc"),
-    ("qos.engine", "qos.planning", "qos.report", "qos.drawing", "qos.drawing_schedule"),
+    (
+        "qos.engine",
+        "qos.planning",
+        "qos.plan_files",
+        "qos.plan_changes",
+        "qos.plan_check",
+        "qos.scenarios",
+        "qos.report",
+        "qos.drawing",
+        "qos.drawing_plan",
+        "qos.drawing_schedule",
+        "qos.traffic_matrix",
+        "qos.random_flows",
+        "qos.workers",
+        "qos.plan_hosts",
+        "qos.plan_simulation",
+        "qos.plan_report",
+        "qos.survival",
+        "qos.plan_export",
+    ),
     ("qos.cli", "qos.__main__", "experiments"),
 )
 MAY_LOOK_SIDEWAYS = {"qos.training"}
@@ -123,6 +143,10 @@ def may_import(importer: tuple[int, str], target: tuple[int, str]) -> bool:
 def test_imports_run_one_way(path: Path) -> None:
     here = family(module_name(path))
     assert here is not None
+    if path == ROOT / "qos" / "__init__.py":
+        # It forwards names on first use; what the type checker sees is not imported.
+        assert [name for name in imported(path, at_import_time(tree_of(path))) if family(name)] == []
+        return
     wrong = [
         name for name in imported(path) if (there := family(name)) is not None and not may_import(here, there)
     ]

@@ -19,7 +19,8 @@ from topologies.checks import FieldError
 from topologies.guards import TopologyFileError
 from topologies.links import LINK_TYPES, Link, LinkCapability
 from topologies.model import Node, Topology
-from topologies.schema import ENTRIES, Document, NodeEntry
+from topologies.quantum_control import QuantumControl
+from topologies.schema import ENTRIES, ControlEntry, Document, NodeEntry
 
 SCHEMA = 1
 Path: TypeAlias = tuple[str | int, ...]
@@ -135,6 +136,22 @@ def _check_references(judge: _Judge, nodes: Sequence[Node | None], links: Sequen
                     judge.add(("links", index, "ends"), f"expected ids of nodes, there is no node {end!r}")
 
 
+def _make_control(
+    judge: _Judge, entry: ControlEntry | None, nodes: Sequence[Node | None]
+) -> QuantumControl | None:
+    if entry is None:
+        return None
+    if None not in nodes and entry.controller not in {node.id for node in nodes if node is not None}:
+        problem = f"expected the id of a node, there is no node {entry.controller!r}"
+        judge.add(("quantum", "controller"), problem)
+    try:
+        return QuantumControl(entry.guard_time, entry.controller)
+    except FieldError as error:
+        key = {"guard_time_s": "guard_time"}.get(error.field, error.field)
+        judge.add(("quantum", key), f"expected {error.expected}, got {error.got}")
+        return None
+
+
 def build(raw: object, source: str, lines: Lines) -> tuple[Topology, object]:
     """Make the topology that a parsed document describes.
 
@@ -169,6 +186,7 @@ def build(raw: object, source: str, lines: Lines) -> tuple[Topology, object]:
     nodes = [_make_node(judge, index, entry) for index, entry in enumerate(document.nodes)]
     links = [_make_link(judge, index, entry) for index, entry in enumerate(document.links)]
     _check_references(judge, nodes, links)
+    control = _make_control(judge, document.quantum, nodes)
     if judge.problems:
         raise TopologyFileError(source, judge.problems)
     try:
@@ -177,6 +195,7 @@ def build(raw: object, source: str, lines: Lines) -> tuple[Topology, object]:
             [link for link in links if link is not None],
             name=document.name,
             description=document.description,
+            quantum=control,
         )
     except ValueRefusedError as error:
         raise TopologyFileError(source, [str(error)]) from None
@@ -186,7 +205,7 @@ def build(raw: object, source: str, lines: Lines) -> tuple[Topology, object]:
 def _spell(field: str, value: Any) -> Any:
     if field in ("rate_bps", "reverse_rate_bps"):
         return format_rate(value)
-    if field == "delay_s":
+    if field in ("delay_s", "guard_time_s"):
         duration_ns = round(value * NANOSECONDS_PER_SECOND) if value < 1e9 else 0
         text = format_duration(duration_ns)
         return text if parse_duration(text) / NANOSECONDS_PER_SECOND == value and len(text) < 60 else value
@@ -227,4 +246,12 @@ def describe(topology: Topology) -> dict[str, Any]:
         **{key: text for key, text in head.items() if text},
         "nodes": [describe_item(node) for node in topology.nodes.values()],
         "links": [describe_item(link) for link in topology.links.values()],
+        **({} if topology.quantum is None else {"quantum": _describe_control(topology.quantum)}),
+    }
+
+
+def _describe_control(control: QuantumControl) -> dict[str, Any]:
+    return {
+        "guard_time": _spell("guard_time_s", control.guard_time_s),
+        "controller": control.controller,
     }

@@ -35,13 +35,13 @@ class TopologyFileError(InputError):
         super().__init__(f"{source}: {shown}{rest}")
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file of at most `MAX_BYTES`.
+def read_bytes(path: Path) -> bytes:
+    """Read a regular file of at most `MAX_BYTES`.
 
     Raises
     ------
     TopologyFileError
-        If it is missing, unreadable, no regular file, too large or not UTF-8 text.
+        If it is missing, unreadable, no regular file or too large.
     """
     source = str(path)
     try:
@@ -54,17 +54,28 @@ def read_text(path: Path) -> str:
             if status.st_size > MAX_BYTES:
                 problem = f"has {status.st_size} bytes; at most {MAX_BYTES} ({MAX_BYTES >> 20} MiB) are read"
                 raise TopologyFileError(source, [problem])
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         raise TopologyFileError(source, ["expected a regular file"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise TopologyFileError(source, [f"cannot be read: {reason}"]) from None
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file of at most `MAX_BYTES`.
+
+    Raises
+    ------
+    TopologyFileError
+        If it is missing, unreadable, no regular file, too large or not UTF-8 text.
+    """
+    data = read_bytes(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise TopologyFileError(source, [f"line {line}: expected UTF-8 text, found other bytes"]) from None
+        raise TopologyFileError(str(path), [f"line {line}: expected UTF-8 text, found other bytes"]) from None
 
 
 def too_deep(line: int) -> str:

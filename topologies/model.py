@@ -11,6 +11,7 @@ from qos.errors import ValueRefusedError
 from topologies.checks import FieldError, check_text
 from topologies.links import LINK_TYPES, Link, LinkCapability, QuantumLink, WiredLink, WirelessLink
 from topologies.nodes import NODE_KINDS, Node
+from topologies.quantum_control import QuantumControl
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -30,24 +31,34 @@ class Topology:
         The links; their ends must be among the nodes, their ids unique.
     name, description
         Words for people.
+    quantum
+        How the quantum part is told what to do, or None where nothing is known of it.
 
     Raises
     ------
     ValueRefusedError
-        If an id occurs twice, or a link ends at an unknown node.
+        If an id occurs twice, or a link ends or the controller is at an unknown node.
     """
 
-    __slots__ = ("_adjacent", "_graph", "_links", "_nodes", "description", "name")
+    __slots__ = ("_adjacent", "_graph", "_links", "_nodes", "description", "name", "quantum")
 
     name: str
     description: str
+    quantum: QuantumControl | None
 
     def __init__(
-        self, nodes: Iterable[Node], links: Iterable[Link] = (), *, name: str = "", description: str = ""
+        self,
+        nodes: Iterable[Node],
+        links: Iterable[Link] = (),
+        *,
+        name: str = "",
+        description: str = "",
+        quantum: QuantumControl | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "name", name)
         put(self, "description", description)
+        put(self, "quantum", quantum)
         check_text(self, "name")
         check_text(self, "description", limit=10_000)
         by_id: dict[str, Node] = {}
@@ -55,6 +66,8 @@ class Topology:
             if node.id in by_id:
                 raise ValueRefusedError(f"node id {node.id!r} occurs twice")
             by_id[node.id] = node
+        if quantum is not None and quantum.controller not in by_id:
+            raise ValueRefusedError(f"quantum: the controller {quantum.controller!r} is no node")
         put(self, "_nodes", by_id)
         put(self, "_links", _index_links(links, by_id))
         adjacent: dict[str, dict[str, list[Link]]] = {node_id: {} for node_id in by_id}
@@ -79,8 +92,8 @@ class Topology:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by content."""
-        arguments = (tuple(self._nodes.values()), tuple(self._links.values()), self.name, self.description)
-        return _remake, arguments
+        items = (tuple(self._nodes.values()), tuple(self._links.values()))
+        return _remake, (*items, self.name, self.description, self.quantum)
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -151,14 +164,15 @@ class Topology:
         links = [link for link in self._links.values() if link.kind in kinds]
         kept = {link.source for link in links} | {link.target for link in links}
         nodes = [node for node in self._nodes.values() if node.id in kept]
-        return Topology(nodes, links, name=self.name, description=self.description)
+        control = self.quantum if self.quantum is not None and self.quantum.controller in kept else None
+        return Topology(nodes, links, name=self.name, description=self.description, quantum=control)
 
     def __eq__(self, other: object) -> bool:
-        """Equal: the same name, description, and the same nodes and links in any order."""
+        """Equal: the same name, description, control, and the same nodes and links in any order."""
         if not isinstance(other, Topology):
             return NotImplemented
-        mine = (self.name, self.description, self._nodes, self._links)
-        return mine == (other.name, other.description, other._nodes, other._links)
+        mine = (self.name, self.description, self.quantum, self._nodes, self._links)
+        return mine == (other.name, other.description, other.quantum, other._nodes, other._links)
 
     def __hash__(self) -> int:
         return hash((self.name, frozenset(self._nodes), frozenset(self._links)))
@@ -167,8 +181,14 @@ class Topology:
         return f"Topology({self.name!r}, {len(self._nodes)} nodes, {len(self._links)} links)"
 
 
-def _remake(nodes: tuple[Node, ...], links: tuple[Link, ...], name: str, description: str) -> Topology:
-    return Topology(nodes, links, name=name, description=description)
+def _remake(
+    nodes: tuple[Node, ...],
+    links: tuple[Link, ...],
+    name: str,
+    description: str,
+    quantum: QuantumControl | None,
+) -> Topology:
+    return Topology(nodes, links, name=name, description=description, quantum=quantum)
 
 
 def _index_links(links: Iterable[Link], nodes: Mapping[str, Node]) -> dict[str, Link]:
@@ -209,6 +229,7 @@ __all__ = [
     "Link",
     "LinkCapability",
     "Node",
+    "QuantumControl",
     "QuantumLink",
     "Topology",
     "WiredLink",

@@ -66,6 +66,9 @@ def from_topology(topology: Topology) -> RawGraph:
     """Give the loose graph that carries every field of a topology."""
     head = {"qos_schema": 1, "name": topology.name, "description": topology.description}
     graph = RawGraph({key: value for key, value in head.items() if value != ""})
+    if topology.quantum is not None:
+        graph.attributes["guard_time_s"] = topology.quantum.guard_time_s
+        graph.attributes["controller"] = topology.quantum.controller
     for node in topology.nodes.values():
         graph.nodes.append(RawNode(node.id, _loosen(node), 0))
     for link in topology.links.values():
@@ -115,8 +118,13 @@ def to_topology(graph: RawGraph, source: str) -> tuple[Topology, list[str]]:
 def _ours(graph: RawGraph, source: str) -> Topology:
     lines: dict[Path, int] = {}
     document: dict[str, Any] = {"nodes": [], "links": []}
+    control = {"guard_time_s": "guard_time", "controller": "controller"}
     for key, value in graph.attributes.items():
-        document["schema" if key == "qos_schema" else key] = value
+        if key in control:
+            number = float(value) if isinstance(value, int) else value
+            document.setdefault("quantum", {})[control[key]] = number
+        else:
+            document["schema" if key == "qos_schema" else key] = value
     for index, node in enumerate(graph.nodes):
         lines["nodes", index] = node.line
         document["nodes"].append({"id": node.id, **_tighten(node.attributes)})

@@ -106,6 +106,13 @@ class QuantumEntry(LinkEntry):
     table: str = ""
 
 
+class ControlEntry(Entry):
+    """The section `quantum`."""
+
+    guard_time: Delay
+    controller: Name
+
+
 class Document(Entry):
     """The whole document; nodes and links are judged one by one later."""
 
@@ -114,6 +121,7 @@ class Document(Entry):
     description: Annotated[str, BeforeValidator(_prose)] = ""
     nodes: list[dict[str, Any]]
     links: list[dict[str, Any]] = []
+    quantum: ControlEntry | None = None
     demands: Any = None
 
 

@@ -17,13 +17,17 @@ from experiments.kernel_headtohead import summary
 from experiments.kernel_headtohead.grid import (
     THEIRS,
     Cell,
+    Scenario,
     cells,
     default_scenarios,
     every_scenario,
     our_queues,
 )
-from experiments.kernel_headtohead.runs import SLOWDOWN, Store, carry_out
+from experiments.kernel_headtohead.runs import Store, carry_out
 from experiments.rig import Rig, RigMissingError, prepare
+from qos.errors import InputError, ValueRefusedError
+from schedulers.packet.limits import check_policy
+from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
 MISSING = 5
 
@@ -31,6 +35,12 @@ MISSING = 5
 @click.command()
 @click.option("--quick", is_flag=True, help="Two scenarios, one repetition.")
 @click.option("--full", is_flag=True, help="Every scenario instead of the twelve.")
+@click.option(
+    "--scenario", "chosen", multiple=True, metavar="NAME", help="Only this one of the full grid; repeatable."
+)
+@click.option(
+    "--queue", "queues", multiple=True, metavar="NAME", help="Only this queue, or fixed:SIZE; repeatable."
+)
 @click.option("--repetitions", type=click.IntRange(1, 100), default=5, show_default=True)
 @click.option(
     "--minutes", type=float, default=40.0, show_default=True, help="Stop then; the next call goes on."
@@ -39,7 +49,15 @@ MISSING = 5
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_headtohead"))
 def main(
-    quick: bool, full: bool, repetitions: int, minutes: float, workers: int | None, seed: int, out: Path
+    quick: bool,
+    full: bool,
+    chosen: tuple[str, ...],
+    queues: tuple[str, ...],
+    repetitions: int,
+    minutes: float,
+    workers: int | None,
+    seed: int,
+    out: Path,
 ) -> None:
     """Run the grid on User-mode Linux and sum it up."""
     # As an exception, so that the kernels that run are ended.
@@ -47,8 +65,10 @@ def main(
     scenarios = every_scenario() if full else default_scenarios()
     if quick:
         scenarios, repetitions = [scenarios[4], scenarios[2]] if not full else scenarios[:2], 1
-    queues = [*THEIRS, *our_queues()]
-    wanted = cells(scenarios, queues, repetitions, seed)
+    if chosen:
+        scenarios = _chosen_scenarios(chosen)
+    queues = _chosen_queues(queues)
+    wanted = cells(scenarios, list(queues), repetitions, seed)
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out / "runs.jsonl")
     try:
@@ -64,13 +84,13 @@ def main(
         "schema": 1,
         "version": qos.__version__,
         "seed": seed,
-        "queues": queues,
+        "queues": list(queues),
         "scenarios": [scenario.name for scenario in scenarios],
         "repetitions": repetitions,
         "runs": len(rows),
         "kernel": sorted({row["kernel"] for row in rows}),
         "host": f"{platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "slowdown": SLOWDOWN if rig.shim is not None else {},
+        "clock": "virtual",
     }
     (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
     summary.write_csv(lines, out / "summary.csv")
@@ -80,6 +100,33 @@ def main(
         summary.plot_winners(lines, out / "winners.png")
         summary.plot_series(rows, out / "series.png")
     click.echo(f"{len(rows)} of {len(wanted)} runs; {out}", err=True)
+
+
+def _chosen_scenarios(names: tuple[str, ...]) -> list[Scenario]:
+    """Return scenarios by their names; refuse one that the grid does not have."""
+    grid = {row.name: row for row in every_scenario()}
+    for name in names:
+        if name not in grid:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(grid)}", param_hint="--scenario")
+    return [grid[name] for name in names]
+
+
+def _chosen_queues(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return queues by their names, ours by any spelling that `qos attach --policy` takes."""
+    for name in names:
+        if name not in THEIRS:
+            try:
+                check_policy(name)
+            except ValueRefusedError as error:
+                said = f"{error}, or one of {', '.join(THEIRS)}"
+                raise click.BadParameter(said, param_hint="--queue") from None
+    queues = names or (*THEIRS, *our_queues())
+    if any(name.partition(":")[0] == "lfq" for name in queues):
+        try:
+            load_network(SHIPPED)
+        except InputError as error:  # the controller would fall back to another policy, under this name
+            raise click.ClickException(str(error)) from None
+    return queues
 
 
 def _carry_out(wanted: list[Cell], store: Store, rig: Rig, workers: int, minutes: float) -> None:

@@ -14,6 +14,8 @@ RTTS_MS = (5, 20, 80)
 TRAFFIC = ("cubic1", "bbr1", "mixed8", "rtts16", "household")
 THEIRS = ("pfifo", "fq_codel", "fq", "pie", "cake")
 PREFERENCES = ("latency", "balanced", "throughput")
+LENGTHS_S = {10: (2.0, 6.0), 50: (2.0, 6.0), 200: (1.5, 4.0)}
+"""Warm-up and length of a run at each rate: a run costs CPU time by the packet."""
 MIXED_RTTS_MS = tuple(float(value) for value in np.geomspace(5, 100, 16).round(1))
 
 DEFAULT_NAMES = (
@@ -134,6 +136,10 @@ def cells(scenarios: list[Scenario], queues: list[str], repetitions: int, seed: 
     rng = np.random.default_rng(seed)
     rows: list[Cell] = []
     for repetition in range(repetitions):
-        block = [Cell(scenario, queue, repetition) for scenario in scenarios for queue in queues]
+        block = [
+            Cell(scenario, queue, repetition, *LENGTHS_S[scenario.rate_mbit])
+            for scenario in scenarios
+            for queue in queues
+        ]
         rows += [block[place] for place in rng.permutation(len(block))]
     return rows

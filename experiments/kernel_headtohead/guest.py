@@ -57,7 +57,7 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
     scenario = cell.scenario
     bands = path.delay([rtt_s for _, rtt_s in scenario.flows])
     with ExitStack() as stack:
-        controller = stack.enter_context(path.queue(cell.queue, scenario.rate_bps))
+        stack.enter_context(path.queue(cell.queue, scenario.rate_bps))
         packets_per_s = scenario.rate_bps / 8 / 1514 * SLOTS_PER_PACKET + SMALL_PACKETS_PER_S
         slots = int(packets_per_s * (cell.duration_s + 1))
         with path.router.entered():
@@ -69,22 +69,19 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
         for child in children.values():
             stack.callback(child.end)
         traffic.sleep_until(clock.warm_s)
-        before_s = _machine_cpu_s(), _cpu_s(controller)
+        _mark(cell, "begin")
         traffic.sleep_until(clock.end_s)
-        after_s = _machine_cpu_s(), _cpu_s(controller)
+        _mark(cell, "end")
         answers = {name: child.answer(ANSWER_S) for name, child in children.items() if name in ANSWERING}
         time.sleep(DRAIN_S)
         (came, missed_in), (went, missed_out) = (ring.close() for ring in rings)
         for listener in listeners:
             listener.close()
     record = _measures(cell, clock, match(came, went), answers)
-    span_s = cell.duration_s - cell.warm_up_s
     return record | {
         "cell": cell.to_json(),
         "name": cell.name,
         "captures_missed": missed_in + missed_out,
-        "machine_busy": (after_s[0] - before_s[0]) / span_s,
-        "controller_busy": (after_s[1] - before_s[1]) / span_s,
         "kernel": platform.release(),
     }
 
@@ -173,19 +170,15 @@ def _series(passage: Passage, bulk: NDArray[np.bool_], clock: Clock) -> dict[str
     }
 
 
-def _machine_cpu_s() -> float:
-    """CPU time of the whole machine that was not idle."""
-    with open("/proc/stat") as stat:
-        ticks = [int(word) for word in stat.readline().split()[1:]]
-    return (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+def mark_name(cell: str, part: str) -> str:
+    """Name the folder whose time of making says when a part of a run began on the host's clock."""
+    return f"{cell.replace('/', '_')}.{part}.mark"
 
 
-def _cpu_s(child: Child | None) -> float:
-    if child is None:
-        return 0.0
-    with open(f"/proc/{child.pid}/stat") as stat:
-        words = stat.read().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+def _mark(cell: Cell, part: str) -> None:
+    folder = os.environ.get("RIG_OUT")
+    if folder is not None:
+        os.mkdir(os.path.join(folder, mark_name(cell.name, part)))
 
 
 def main(orders: str, out: str) -> None:

@@ -16,13 +16,12 @@ from typing import Any
 
 import qos
 from experiments.kernel_headtohead.grid import Cell
-from experiments.rig import Request, Rig, run
+from experiments.kernel_headtohead.guest import mark_name
+from experiments.rig import Finished, Request, Rig, run
 
 BATCH = 6
 OVERHEAD_S = 12.0
 ROOT = Path(__file__).resolve().parents[2]
-SLOWDOWN = {10: 1, 50: 2, 200: 6}
-"""The guest has one CPU: at these rates (Mbit/s) its clock is slowed so that it is not the bottleneck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,6 @@ def _batches(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = None) -> str:
     """Boot once, run the cells one after another, and return their lines."""
-    slowdown = SLOWDOWN.get(batch[0].scenario.rate_mbit, 1) if rig.shim is not None else 1
     with tempfile.TemporaryDirectory(prefix="qos-headtohead-") as name:
         orders = Path(name) / "cells.json"
         orders.write_text(json.dumps([cell.to_json() for cell in batch]))
@@ -107,7 +105,7 @@ def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = No
         request = Request(
             ["sh", "-c", script, sys.executable, str(orders)],
             limit_s,
-            slowdown=slowdown,
+            is_virtual=True,
             environment={"PYTHONPATH": path},
             out=Path(name) / "out",
             folder=ROOT,
@@ -116,7 +114,17 @@ def run_batch(batch: Sequence[Cell], rig: Rig, stop: threading.Event | None = No
         finished = run(request, rig)
         results = Path(name) / "out" / "results"
         text = results.read_text() if results.is_file() else ""
+        marks = {mark.name: mark.stat().st_mtime for mark in (Path(name) / "out").glob("*.mark")}
     if finished.returncode:
         print(f"a batch ended with {finished.returncode}: {finished.stderr[-400:]}", file=sys.stderr)
-    rows = [json.loads(line) | {"slowdown": slowdown} for line in text.splitlines()]
+    rows = [_with_cost(json.loads(line), marks, finished) for line in text.splitlines()]
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _with_cost(row: dict[str, Any], marks: dict[str, float], finished: Finished) -> dict[str, Any]:
+    """Add the CPU time that a second of traffic took the host, all of the guest together."""
+    begin, end = (marks.get(mark_name(row["name"], part)) for part in ("begin", "end"))
+    if begin is None or end is None or "failed" in row:
+        return row
+    ran_s = finished.ran_s_between(begin, end)
+    return row | {"cpu_s_per_s": ran_s / (row["cell"]["duration_s"] - row["cell"]["warm_up_s"])}

@@ -23,11 +23,8 @@ MEASURES = (
     "web_median_s",
     "web_p95_s",
     "drops",
-    "machine_busy",
-    "controller_busy",
+    "cpu_s_per_s",
 )
-SATURATED = 0.9
-"""A guest busier than this was itself the bottleneck: its runs are counted, and left out of the medians."""
 RESAMPLES, INTERVAL_PERCENT = 2000, (2.5, 97.5)
 
 
@@ -38,7 +35,7 @@ class Line:
     scenario: str
     queue: str
     runs: int
-    saturated: int
+    torn: int
     values: dict[str, tuple[float, float, float]]
 
     def median(self, measure: str) -> float:
@@ -55,7 +52,7 @@ def summarise(rows: list[dict[str, Any]], seed: int) -> list[Line]:
     rng = np.random.default_rng(seed)
     lines = []
     for (scenario, queue), runs in sorted(groups.items()):
-        fit = [run for run in runs if run["machine_busy"] < SATURATED and not run["captures_missed"]]
+        fit = [run for run in runs if not run["captures_missed"]]
         values = {}
         for measure in MEASURES:
             found = np.array([run[measure] for run in fit if run.get(measure) is not None])
@@ -78,19 +75,19 @@ def write_csv(lines: list[Line], path: Path) -> None:
     """Write medians and intervals."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["scenario", "queue", "runs", "saturated", "measure", "median", "low", "high"])
+        writer.writerow(["scenario", "queue", "runs", "torn", "measure", "median", "low", "high"])
         for line in lines:
             for measure, triple in line.values.items():
-                writer.writerow([line.scenario, line.queue, line.runs, line.saturated, measure, *triple])
+                writer.writerow([line.scenario, line.queue, line.runs, line.torn, measure, *triple])
 
 
 def table(lines: list[Line]) -> str:
     """Return the summary as text, one row a scenario and queue."""
-    head = f"{'scenario':24}{'queue':12}{'runs':>5}{'sat':>4}{'goodput':>9}{'jain':>7}"
-    head += f"{'mean ms':>9}{'p99 ms':>8}{'voice p99':>10}{'web ms':>8}{'busy':>6}"
+    head = f"{'scenario':24}{'queue':12}{'runs':>5}{'torn':>5}{'goodput':>9}{'jain':>7}"
+    head += f"{'mean ms':>9}{'p99 ms':>8}{'voice p99':>10}{'web ms':>8}{'cpu':>6}"
     rows = [head]
     for line in lines:
-        row = f"{line.scenario:24}{line.queue:12}{line.runs:5}{line.saturated:4}"
+        row = f"{line.scenario:24}{line.queue:12}{line.runs:5}{line.torn:5}"
         row += f"{line.median('goodput_bps') / 1e6:9.2f}{line.median('jain'):7.3f}"
         for measure, width in (
             ("bulk_mean_s", 9),
@@ -99,7 +96,7 @@ def table(lines: list[Line]) -> str:
             ("web_median_s", 8),
         ):
             row += f"{line.median(measure) * 1e3:{width}.2f}"
-        rows.append(row + f"{line.median('machine_busy'):6.2f}")
+        rows.append(row + f"{line.median('cpu_s_per_s'):6.2f}")
     return "\n".join(rows).replace("nan", "  -")
 
 

@@ -23,15 +23,28 @@ MISSING = 5
 @click.option(
     "--slowdown", type=click.IntRange(1, 100), default=1, help="Slow the guest's clock so many times."
 )
+@click.option(
+    "--virtual", "is_virtual", is_flag=True, help="The clock stands still while it computes, jumps when idle."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for what is written under $RIG_OUT.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
-def main(timeout_s: float, memory_mib: int, slowdown: int, out: Path | None, words: tuple[str, ...]) -> None:
+def main(
+    timeout_s: float,
+    memory_mib: int,
+    slowdown: int,
+    is_virtual: bool,
+    out: Path | None,
+    words: tuple[str, ...],
+) -> None:
     """Run COMMAND as root of a kernel that has every packet scheduler, and exit with its exit code."""
     # As an exception, so that the guest is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     environment = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    request = Request(words, timeout_s, memory_mib, slowdown, environment | {"PATH": path}, out, show=True)
+    environment |= {"PATH": path}
+    request = Request(
+        words, timeout_s, memory_mib, slowdown, environment, out, show=True, is_virtual=is_virtual
+    )
     try:
         finished = run(request)
     except RigMissingError as error:

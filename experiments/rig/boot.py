@@ -13,15 +13,20 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from experiments.rig.packages import Rig, RigMissingError, prepare
+from experiments.rig.usage import Meter, Sample
 
 INIT = Path(__file__).with_name("init.sh")
 BOOT_ALLOWANCE_S = 60.0
 """Boot and power-off may take so long beside the command's own limit, on a machine that is busy."""
+VIRTUAL_ALLOWANCE = 10
+"""So many seconds of the host may a second of a virtual clock take, on a machine that is busy."""
 POLL_S = 0.05
 TIMED_OUT = 124
 
@@ -51,6 +56,9 @@ class Request:
         Pass on what the command prints while it runs.
     stop
         Ends the guest early when it is set, for callers that run several in threads.
+    is_virtual
+        The guest's clock stands still while it computes and jumps while it waits, so that the host's speed
+        and load change nothing that it measures; needs a C compiler on the host.
     """
 
     words: Sequence[str]
@@ -62,16 +70,27 @@ class Request:
     folder: Path = field(default_factory=Path.cwd)
     show: bool = False
     stop: threading.Event | None = None
+    is_virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What came of it; `returncode` is 124 if it ran out of time."""
+    """What came of it; `returncode` is 124 if it ran out of time; `usage` is that of the host's CPUs."""
 
     returncode: int
     stdout: str
     stderr: str
     wall_s: float
+    usage: Sequence[Sample] = ()
+
+    def ran_s_between(self, start_s: float, end_s: float) -> float:
+        """Return the CPU time that the guest had between two times of the host's wall clock."""
+        first, last = np.interp(
+            [start_s, end_s],
+            [sample.at_s for sample in self.usage],
+            [sample.ran_s for sample in self.usage],
+        )
+        return float(last - first)
 
 
 def run(request: Request, rig: Rig | None = None) -> Finished:
@@ -83,19 +102,20 @@ def run(request: Request, rig: Rig | None = None) -> Finished:
         If this host cannot run the rig, or the kernel did not come up.
     """
     rig = rig or prepare()
-    if request.slowdown > 1 and rig.shim is None:
-        raise RigMissingError("a slower clock needs a C compiler on this host (the package gcc)")
+    if (request.slowdown > 1 or request.is_virtual) and rig.shim is None:
+        raise RigMissingError("another clock needs a C compiler on this host (the package gcc)")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="run-", dir=rig.cache.parent) as name:
         place = Path(name)
         _write_orders(place, request, rig)
         with open(place / "console", "w+b") as console:
             process = _start(place, request, rig, console)
+            meter = Meter(process.pid)
             try:
-                in_time = _follow(process, place, request)
+                in_time = _follow(process, place, request, meter)
             finally:
                 _end(process)
-        finished = _collect(place, in_time, time.monotonic() - started)
+        finished = replace(_collect(place, in_time, time.monotonic() - started), usage=meter.samples)
         if request.out is not None:
             shutil.copytree(place / "out", request.out, dirs_exist_ok=True)
     return finished
@@ -112,6 +132,7 @@ def _write_orders(place: Path, request: Request, rig: Rig) -> None:
         "RIG_MODULES": rig.modules,
         "RIG_CACHE": rig.cache,
         "RIG_TIMEOUT_S": max(1, round(request.timeout_s)),
+        "RIG_CLOCK": "virtual" if request.is_virtual else "",
     }
     (place / "settings").write_text("".join(f"{key}={shlex.quote(str(settings[key]))}\n" for key in settings))
     lines = [f"export {key}={shlex.quote(value)}" for key, value in request.environment.items()]
@@ -148,13 +169,15 @@ def _memory_folder(memory_mib: int, otherwise: Path) -> Path:
     return shared if fits and not free.f_flag & os.ST_NOEXEC and os.access(shared, os.W_OK) else otherwise
 
 
-def _follow(process: subprocess.Popen[bytes], place: Path, request: Request) -> bool:
+def _follow(process: subprocess.Popen[bytes], place: Path, request: Request, meter: Meter) -> bool:
     """Wait for the end, passing the output on if wanted; return whether it came in time."""
-    deadline = time.monotonic() + request.timeout_s * request.slowdown + BOOT_ALLOWANCE_S
+    host_seconds = VIRTUAL_ALLOWANCE if request.is_virtual else request.slowdown
+    deadline = time.monotonic() + request.timeout_s * host_seconds + BOOT_ALLOWANCE_S
     with open(place / "stdout") as said, open(place / "stderr") as complained:
         streams = ((said, sys.stdout), (complained, sys.stderr)) if request.show else ()
         while True:
             ended = process.poll() is not None
+            meter.sample()
             for source, target in streams:
                 if text := source.read():
                     target.write(text)

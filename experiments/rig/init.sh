@@ -9,7 +9,7 @@ mkdir -p /run/netns /run/tmp /run/home /run/host /run/cache /dev/shm /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts 2>/dev/null
 run=$(sed -n 's/.*qosrun=\([^ ]*\).*/\1/p' /proc/cmdline)
-. "$run/settings" # RIG_MODPROBE RIG_MODULES RIG_CACHE RIG_TIMEOUT_S
+. "$run/settings" # RIG_MODPROBE RIG_MODULES RIG_CACHE RIG_TIMEOUT_S RIG_CLOCK
 mount -t hostfs host /run/host -o "$run"
 mount -t hostfs cache /run/cache -o "$RIG_CACHE"
 "$RIG_MODPROBE" -d "$RIG_MODULES" -a ipv6 veth ifb tun dummy 8021q \
@@ -19,6 +19,7 @@ mount -t hostfs cache /run/cache -o "$RIG_CACHE"
 ip link set lo up
 export HOME=/run/home TMPDIR=/run/tmp NUMBA_CACHE_DIR=/run/cache/numba MPLCONFIGDIR=/run/home/mpl
 export PYTHONDONTWRITEBYTECODE=1 RIG_OUT=/run/host/out
+if [ -n "$RIG_CLOCK" ]; then mkdir /run/host/virtual-clock; fi # see hostshim.c
 timeout -k 5 "$RIG_TIMEOUT_S" setsid -w bash "$run/command" >/run/host/stdout 2>/run/host/stderr </dev/null
 echo $? >/run/host/exit_code
 sync

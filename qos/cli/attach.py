@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,19 +17,23 @@ if TYPE_CHECKING:
 
 from qos.cli.common import DURATION, RATE, CommandSettings, print_json, verb
 from qos.cli.preference import PREFERENCE, with_preference
-from qos.errors import BusyError, InputError, QosError
+from qos.errors import BusyError, QosError
 from qos.units import format_rate
 
 log = logging.getLogger(__name__)
 NOTABLE_WAIT_MS = 10.0
+AUTO = "auto"
 
 
-class RefusedElsewhereError(QosError):
-    """What the controller's process refused, with the exit code that it gave."""
+class _RateOrAuto(click.ParamType[int | str]):
+    name = RATE.name
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Leave the word auto, parse anything else."""
+        return AUTO if value == AUTO else RATE.convert(value, param, ctx)
+
+
+RATE_OR_AUTO = _RateOrAuto()
 
 
 def _take_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -75,7 +78,13 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
     callback=_print_schema,
     help="Print the JSON Schema of the host file and exit.",
 )
-@click.option("--rate", "rate_bps", type=RATE, required=True, help="Rate of the link, such as 100mbit.")
+@click.option(
+    "--rate",
+    "rate_bps",
+    type=RATE_OR_AUTO,
+    required=True,
+    help="Rate of the link, such as 100mbit; auto follows the rate of a Wi-Fi radio.",
+)
 @click.option("--ingress", "ingress_rate_bps", type=RATE, help="Shape incoming traffic to this rate.")
 @click.option("--flows", type=int, default=1024, show_default=True, help="Queues, a power of two.")
 @click.option("--policy", default="lfq", show_default=True, help="lfq, sawtooth or fixed:SIZE.")
@@ -98,7 +107,7 @@ def command(
 ) -> None:
     """Put a fair queue on DEV, or change the one that is there without losing a packet."""
     from linux_qdisc import state
-    from linux_qdisc.control import ask
+    from linux_qdisc.background import READY_FD, reload_controller, start_controller
     from linux_qdisc.device import device_facts
     from linux_qdisc.operations import as_commands
     from linux_qdisc.plan import plan_attach, require_net_admin
@@ -110,10 +119,14 @@ def command(
         wishes.pop("alpha"),  # type: ignore[arg-type]
     )
     wishes["gro_off"] = tuple(wishes["gro_off"])  # type: ignore[arg-type]
+    if wishes["rate_bps"] == AUTO:
+        from linux_qdisc.radio_rate import first_rate_bps
+
+        wishes |= {"rate_bps": first_rate_bps(str(wishes["device"])), "follow_radio": True}
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations = plan_attach(wanted, force=force).operations
-    if wanted.offloads == "keep" and "QOS_READY_FD" not in os.environ:
+    if wanted.offloads == "keep" and READY_FD not in os.environ:
         _say_what_offloads_cost(wanted)
     if dry_run:
         commands = as_commands(operations)
@@ -128,14 +141,11 @@ def command(
     if state.is_locked(key):
         if foreground:
             raise BusyError(f"{wanted.device} is controlled already; 'qos detach {wanted.device}' ends that")
-        answer = ask(key, {"do": "reload", "settings": wanted.to_json(), "force": force})
-        if answer is None:
-            raise BusyError(f"the controller of {wanted.device} does not answer")
-        _raise_answer(answer)
+        reload_controller(wanted, force=force)
     elif foreground:
         _control(wanted, force)
     else:
-        _start_in_background()
+        start_controller(sys.argv[1:])
 
 
 def _say_what_offloads_cost(wanted: QueueSettings) -> None:
@@ -155,9 +165,10 @@ def _say_what_offloads_cost(wanted: QueueSettings) -> None:
 
 def _control(wanted: QueueSettings, force: bool) -> None:
     """Hold the interface in this process; tell a waiting parent how the start went."""
+    from linux_qdisc.background import READY_FD
     from linux_qdisc.session import Session
 
-    channel = os.environ.pop("QOS_READY_FD", None)
+    channel = os.environ.pop(READY_FD, None)
 
     def tell(answer: dict[str, object]) -> None:
         if channel is not None:
@@ -192,31 +203,3 @@ def _notify_systemd(message: str) -> None:
             channel.sendto(message.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
         except OSError as error:
             log.warning("systemd could not be told: %s", error)
-
-
-def _start_in_background() -> None:
-    """Run this very command in the foreground of a process of its own, and wait until it stands."""
-    reader, writer = os.pipe()
-    words = [sys.executable, "-m", "qos", *sys.argv[1:], "--foreground"]
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(writer,),
-        env=os.environ | {"QOS_READY_FD": str(writer)},
-        start_new_session=True,
-    ) as process:
-        os.close(writer)
-        with os.fdopen(reader, "rb") as stream:
-            said = stream.read()
-        if said:
-            _raise_answer(json.loads(said))
-            os._exit(0)
-        process.wait()
-        raise InputError("the controller ended before it was ready; run it with --foreground to see why")
-
-
-def _raise_answer(answer: dict[str, object]) -> None:
-    if not answer.get("ok"):
-        raise RefusedElsewhereError(str(answer.get("error")), int(str(answer.get("exit_code", 1))))

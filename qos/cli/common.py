@@ -17,6 +17,7 @@ from qos.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,6 +141,14 @@ def console(settings: CommandSettings, *, stderr: bool = False) -> Console:
     return Console(stderr=stderr, no_color=colourless, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
+def print_table(settings: CommandSettings, table: Table) -> None:
+    """Print a table; on a pipe nothing is cut or folded, since the reader is a program."""
+    out = console(settings)
+    if not sys.stdout.isatty():
+        out.width = 10_000
+    out.print(table)
+
+
 class UnitType(click.ParamType[int]):
     """A click type made of one of the parsers of `qos.units` and the range that makes sense."""
 
@@ -183,6 +192,7 @@ __all__ = [
     "enter_namespace",
     "merge_settings",
     "print_json",
+    "print_table",
     "start_logging",
     "verb",
 ]

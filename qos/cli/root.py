@@ -19,14 +19,20 @@ from qos.errors import QosError
 # The help stands here so that `qos --help` imports no verb.
 VERBS: dict[str, str] = {
     "adapt": "Choose modes, power and retries of wireless links; try policies on a trace.",
+    "apply": "Put this host's part of a plan on its interfaces.",
     "attach": "Put a fair queue on an interface and control each flow's limit.",
     "completion": "Print the shell completion script.",
+    "export": "Write a plan as containerlab topology, netplan or host files.",
+    "report": "Write a plan as one HTML page that opens offline.",
+    "plan": "Plan a network: who is admitted, on which paths, with which settings.",
     "schedule": "Schedule entangled pairs on a quantum network.",
     "demo": "Compare FIFO and fair queue on real kernel TCP, in namespaces of its own.",
     "detach": "Remove the fair queue and restore what was there.",
     "topology": "List, show, check, convert and draw topologies.",
     "doctor": "Say what this kernel and this user can do, and what is missing.",
     "simulate": "Simulate packet flows through queues.",
+    "survive": "Show who is still served at each single failure, and backup paths.",
+    "upgrade": "Find the cheapest upgrade of links that admits a rejected flow.",
     "watch": "Show the busiest flows of an interface, live.",
     "status": "Show what is attached and what it does.",
 }

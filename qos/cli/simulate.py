@@ -1,4 +1,4 @@
-"""`qos simulate`: run packet flows through queues, on a dumbbell or on a scenario file."""
+"""`qos simulate`: run packet flows through queues, on a dumbbell or on a scenario file; play a plan."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from schedulers.packet.registry import QueueConfiguration
 
 MOST_FLOWS = 100_000
+DUMBBELL_ONLY = (
+    *("rate", "rtt", "groups", "discipline", "limit", "flow_limit", "recovery", "loss_detection"),
+    *("policy", "prefer", "alpha", "poll"),
+    *("mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
+)
+"""Flags that a file says itself."""
 
 
 class _Limit(click.ParamType[tuple[str, int]]):
@@ -62,7 +68,7 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 
 
 @verb(short_help="Simulate packet flows through queues.")
-@click.argument("scenario", metavar="dumbbell|FILE.yaml")
+@click.argument("scenario", metavar="dumbbell|FILE.yaml|PLAN.json")
 @click.option("--rate", type=RATE, default="15mbit", show_default=True, help="Rate of the link.")
 @click.option(
     "--rtt", type=DURATION, default="15ms", show_default=True, help="Round-trip time of the empty path."
@@ -96,12 +102,20 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 @click.option("--pcap", type=click.Path(path_type=Path), help="Replay a capture through the queue.")
 @click.option("--interval", type=DURATION, help="Also give a time series with this step.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write CSV, NPZ and PNG into this folder.")
+@click.option("--runs", type=int, help="Of a plan: how many runs, each with its own seed.  [default: 20]")
+@click.option("--background", type=int, help="Of a plan: greedy flows on each link.  [default: the plan's]")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Of a plan: processes; -1: one a core.")
 def command(settings: CommandSettings, **options: Any) -> None:
     """Simulate packet flows through queues: one bottleneck, or any topology of wired links.
 
     `dumbbell` is the network of the LFQ paper: two hosts, one link, the queue on the sender's device, and
-    bulk flows. A FILE.yaml holds a scenario: a topology with flows and queues (docs/simulate.md).
+    bulk flows. A FILE.yaml holds a scenario: a topology with flows and queues (docs/simulate.md). A PLAN.json
+    is what `qos plan --out` wrote: it is played, and what it promised stands beside what was delivered.
     """
+    if options["scenario"].lower().endswith(".json"):
+        _play(settings, options)
+        return
+    _refuse_given(("runs", "background", "jobs"), "describes how a plan is played")
     plan = _scenario(options)
     result, series = _run(plan, options)
     if options["out"] is not None:
@@ -133,18 +147,33 @@ def _scenario(options: dict[str, Any]) -> Scenario:
     )
 
 
-def _from_file(options: dict[str, Any]) -> Scenario:
-    """Read a scenario file; flags that describe a dumbbell are refused, not ignored."""
+def _refuse_given(names: tuple[str, ...], why: str) -> None:
     source = click.get_current_context().get_parameter_source
-    dumbbell_only = (
-        *("rate", "rtt", "groups", "discipline", "limit", "flow_limit", "recovery", "loss_detection"),
-        *("policy", "prefer", "alpha", "poll"),
-        *("mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
-    )
-    for name in dumbbell_only:
+    for name in names:
         if source(name) == click.core.ParameterSource.COMMANDLINE:
             flag = {"groups": "flow", "discipline": "queue"}.get(name, name).replace("_", "-")
-            raise ValueRefusedError(f"--{flag} describes a dumbbell; a scenario file says it itself")
+            raise ValueRefusedError(f"--{flag} {why}")
+
+
+def _play(settings: CommandSettings, options: dict[str, Any]) -> None:
+    _refuse_given(DUMBBELL_ONLY, "describes a dumbbell; a plan says it itself")
+    _refuse_given(("interval", "out"), "is for one simulation, not for the runs of a plan")
+    from qos.cli.simulate_plan import simulate_plan_file
+    from qos.plan_simulation import PlayOptions
+
+    wishes: dict[str, Any] = {"seed": options["seed"] or 0, "background": options["background"]}
+    if options["runs"] is not None:
+        wishes["runs"] = options["runs"]
+    if options["duration"] is not None:
+        wishes["duration_s"] = options["duration"] / NANOSECONDS_PER_SECOND
+    if options["jobs"] == 0:
+        raise ValueRefusedError("--jobs must not be 0; -1 means one process a core")
+    simulate_plan_file(settings, options["scenario"], PlayOptions(**wishes), options["jobs"])
+
+
+def _from_file(options: dict[str, Any]) -> Scenario:
+    """Read a scenario file; flags that describe a dumbbell are refused, not ignored."""
+    _refuse_given(DUMBBELL_ONLY, "describes a dumbbell; a scenario file says it itself")
     from qos.simulation.files import load_scenario
 
     plan = load_scenario(options["scenario"])

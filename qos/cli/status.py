@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qos.cli.common import CommandSettings, console, print_json, verb
-from qos.errors import InputError
-from qos.units import format_rate, format_size
+from qos.cli.common import DURATION, CommandSettings, console, print_json, verb
+from qos.cli.host_options import interface_option
+from qos.errors import InputError, ValueRefusedError
+from qos.units import NANOSECONDS_PER_SECOND, format_rate, format_size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,8 +18,32 @@ if TYPE_CHECKING:
 
 @verb(short_help="Show what is attached and what it does.")
 @click.argument("device", metavar="[DEV]", required=False)
-def command(settings: CommandSettings, device: str | None) -> None:
-    """Show the queues of DEV, or of every interface that has one."""
+@click.option("--plan", "plan_file", type=click.Path(), help="Compare with what this plan promises.")
+@click.option("--host", metavar="NODE", help="Which node of the plan this is.  [default: as applied]")
+@interface_option
+@click.option("--interval", "interval_ns", type=DURATION, default="1s", help="How long to measure.")
+def command(
+    settings: CommandSettings,
+    device: str | None,
+    plan_file: str | None,
+    host: str | None,
+    interfaces: Sequence[str],
+    interval_ns: int,
+) -> None:
+    """Show the queues of DEV, or of every interface that has one.
+
+    With --plan: measure for a while, and show promise and measurement of each interface that the plan sets;
+    exits with 1 where a promise is not kept.
+    """
+    if plan_file is not None:
+        if device is not None:
+            raise ValueRefusedError("give DEV or --plan, not both")
+        from qos.cli.status_plan import status_plan
+
+        status_plan(settings, plan_file, host, interfaces, interval_ns / NANOSECONDS_PER_SECOND)
+        return
+    if host is not None or interfaces:
+        raise ValueRefusedError("--host and --interface belong to --plan PLAN")
     rows = _rows(device)
     if settings.as_json:
         print_json({"schema": 1, "interfaces": rows})

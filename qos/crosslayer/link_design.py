@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +205,13 @@ def _service_bits(model: LinkModel, table: ModeTable, found: AmcPerformance) -> 
 
 
 def _chain(model: LinkModel, found: AmcPerformance) -> ChannelChain:
-    return first_order_chain(model.fading, found.thresholds, model.doppler_slot)
+    return _known_chain(model.fading, tuple(map(float, found.thresholds)), model.doppler_slot)
+
+
+@lru_cache(maxsize=1024)
+def _known_chain(fading: NakagamiFading, thresholds: tuple[float, ...], doppler_slot: float) -> ChannelChain:
+    # A plan asks for the same few settings of a link again and again, and a chain takes 10 ms.
+    return first_order_chain(fading, np.array(thresholds), doppler_slot)
 
 
 def _admissible_bps(model: LinkModel, demand: FlowDemand, found: AmcPerformance, service: Floats) -> float:

@@ -313,6 +313,7 @@ def _fill_transport(record: NDArray[Any], flow: Flow) -> None:
         "delayed_ack_ns": nanoseconds(transport.delayed_ack_s),
         "ring_size": FIRST_RING,
         "min_rtt_ns": NEVER_NS,
+        "delay_bound_ns": NEVER_NS if flow.delay_bound_s is None else nanoseconds(flow.delay_bound_s),
         "first_partial": 1,
     }
     for name, value in values.items():

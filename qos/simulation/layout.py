@@ -142,6 +142,7 @@ _FLOW_CONFIGURATION = [
     ("delayed_ack_ns", "i8"),
     ("start_ns", "i8"),
     ("stop_ns", "i8"),
+    ("delay_bound_ns", "i8"),
     ("route", "i8"),  # offset into the array of routes
     ("hops", "i8"),
     ("ack_route", "i8"),
@@ -303,6 +304,7 @@ _FLOW_APPLICATION = [
 ]
 
 _FLOW_TOTALS = [
+    ("late_packets", "i8"),
     ("sent_packets", "i8"),
     ("sent_bytes", "i8"),
     ("retransmissions", "i8"),

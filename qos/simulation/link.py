@@ -42,7 +42,7 @@ def pump(root: Record, link_index: int) -> None:
     link = links(root)[link_index]
     pool = packets(root)
     while True:
-        idle = link.transmitting == NONE
+        idle = link.transmitting == NONE and link.rate_bps > 0
         if idle and link.ring_packets > 0:
             _transmit(root, link_index)
             continue

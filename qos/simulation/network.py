@@ -105,6 +105,8 @@ def change_rate(root: Record, link_index: int) -> None:
     place = link.trace_first + 2 * link.trace_position
     link.rate_bps = trace[place + 1]
     link.size_bytes = -1
+    if link.rate_bps > 0 and link.transmitting == NONE:
+        pump(root, link_index)
     link.trace_position += 1
     if link.trace_position == link.trace_length:
         if link.trace_period_ns == 0:

@@ -18,6 +18,7 @@ from qos.simulation.layout import (
     RECEIVED,
 )
 from qos.simulation.memory import flows, post, schedule, slot
+from qos.simulation.rtt import observe
 from schedulers.packet.layout import (
     NONE,
     PACKET_ACK,
@@ -148,6 +149,10 @@ def receive(root: Record, flow_index: int, index: int, arrival_ns: int) -> None:
         flow.delivered_packets += 1
         flow.delivered_in_order_bytes += packet.size_bytes - flow.header_bytes
         flow.marked_packets += int(packet.flags & PACKET_CE != 0)
+        delay_ns = arrival_ns - packet.sent_ns
+        observe(root, flow_index, flow, delay_ns)
+        flow.min_rtt_ns = min(flow.min_rtt_ns, delay_ns)
+        flow.late_packets += int(delay_ns > flow.delay_bound_ns)
         release(root, index)
         return
     if flow.held != NONE and flow.delayed_ack_deadline_ns <= arrival_ns:

@@ -32,8 +32,8 @@ class FlowResult:
         All that arrived, with headers and what arrived twice.
     sent_packets, delivered_packets, retransmissions, timeouts, recoveries, drops, marks
         Counts; `drops` are those of queues, `marks` congestion marks that arrived.
-    rtt_mean_s, rtt_p50_s, rtt_p99_s, rtt_max_s
-        Round-trip times of segments that were sent once.
+    rtt_min_s, rtt_mean_s, rtt_p50_s, rtt_p99_s, rtt_max_s
+        Round-trip times of segments that were sent once; of a udp flow one-way delays.
     cwnd_bytes, srtt_s
         At the end.
     finished_s
@@ -42,6 +42,8 @@ class FlowResult:
         Responses or chunks that were completed, and their mean duration.
     stalled_s, level_mean
         Adaptive bitrate: time without video, and mean number of the bitrate chosen.
+    late_packets
+        Datagrams that took longer than the flow's `delay_bound_s`.
     """
 
     sender: str
@@ -67,6 +69,8 @@ class FlowResult:
     transfer_mean_s: float
     stalled_s: float
     level_mean: float
+    rtt_min_s: float
+    late_packets: int
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,28 @@ def _not_arrived(state: State, number: int, now_ns: int) -> int:
     return int(state.segments["size_bytes"][int(record["ring"]) + places].sum())
 
 
+def delay_quantile_s(state: State, number: int, share: float) -> float:
+    """Read a quantile of a flow's round-trip times, or of a udp flow's one-way delays; NaN without samples.
+
+    Parameters
+    ----------
+    state
+        Where the simulation is.
+    number
+        Of the flow.
+    share
+        0 to 1.
+    """
+    record = state.flows[number]
+    if not record["rtt_samples"]:
+        return math.nan
+    bins = layout.RTT_LEVELS * layout.RTT_BINS
+    counts = state.rtts[number * bins : (number + 1) * bins].reshape(layout.RTT_LEVELS, layout.RTT_BINS)
+    unit_s = 2.0 ** int(record["rtt_shift"]) * 1e-9
+    most_s = int(record["rtt_max_ns"]) * 1e-9
+    return min(histogram_quantile(counts, layout.RTT_LEVEL_SHIFT, unit_s, share), most_s)
+
+
 def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> FlowResult:
     flow = scenario.flows[number]
     record = state.flows[number]
@@ -237,16 +263,10 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
     if finished_ns:
         end_ns = min(end_ns, finished_ns)
     active_s = max(end_ns - int(record["start_ns"]), 0) * 1e-9
-    bins = layout.RTT_LEVELS * layout.RTT_BINS
-    counts = state.rtts[number * bins : (number + 1) * bins].reshape(layout.RTT_LEVELS, layout.RTT_BINS)
-    unit_s = 2.0 ** int(record["rtt_shift"]) * 1e-9
     most_s = int(record["rtt_max_ns"]) * 1e-9
     samples, transfers = int(record["rtt_samples"]), int(record["app_transfers"])
     measured = samples > 0
     delivered = int(record["delivered_in_order_bytes"]) - _not_arrived(state, number, now_ns)
-
-    def quantile(share: float) -> float:
-        return min(histogram_quantile(counts, layout.RTT_LEVEL_SHIFT, unit_s, share), most_s)
 
     return FlowResult(
         sender=flow.sender,
@@ -262,8 +282,8 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
         drops=int(state.drops[number]),
         marks=int(record["marked_packets"]),
         rtt_mean_s=_ratio(float(record["rtt_sum_ns"]) * 1e-9, samples),
-        rtt_p50_s=quantile(0.5) if measured else math.nan,
-        rtt_p99_s=quantile(0.99) if measured else math.nan,
+        rtt_p50_s=delay_quantile_s(state, number, 0.5),
+        rtt_p99_s=delay_quantile_s(state, number, 0.99),
         rtt_max_s=most_s if measured else math.nan,
         cwnd_bytes=int(record["cwnd_bytes"]),
         srtt_s=int(record["srtt_ns"]) * 1e-9,
@@ -272,6 +292,8 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
         transfer_mean_s=_ratio(float(record["app_transfer_sum_ns"]) * 1e-9, transfers),
         stalled_s=int(record["app_stalled_ns"]) * 1e-9,
         level_mean=_ratio(int(record["app_level_sum"]), transfers + 1),
+        rtt_min_s=int(record["min_rtt_ns"]) * 1e-9 if measured else math.nan,
+        late_packets=int(record["late_packets"]),
     )
 
 

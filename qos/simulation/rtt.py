@@ -21,8 +21,8 @@ LEAST_SAMPLE_NS = 1_000
 
 
 @inlined
-def _observe(root: Record, flow_index: int, flow: Record, rtt_ns: int) -> None:
-    """Count a sample in the histogram."""
+def observe(root: Record, flow_index: int, flow: Record, rtt_ns: int) -> None:
+    """Count a sample in the histogram: a round-trip time, or the one-way delay of a datagram."""
     flow.rtt_samples += 1
     flow.rtt_sum_ns += rtt_ns
     flow.rtt_max_ns = max(flow.rtt_max_ns, rtt_ns)
@@ -43,7 +43,7 @@ def sample_rtt(root: Record, flow_index: int, flow: Record, cumulative: int, ech
     if cumulative <= flow.una or slot(root, flow, flow.una).flags & EVER_RETRANSMITTED:
         return
     now = root.now_ns
-    _observe(root, flow_index, flow, now - echo_ns)
+    observe(root, flow_index, flow, now - echo_ns)
     tick = flow.tick_ns
     if tick == 0:
         rtt_ns = now - echo_ns

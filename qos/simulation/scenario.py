@@ -251,6 +251,8 @@ class Flow:
         When the application starts and stops; None: at the end of the simulation.
     via
         Ids of the links of the path, in order; empty: the path of least delay.
+    delay_bound_s
+        Datagrams with a longer one-way delay are counted as late; None: none is.
     """
 
     sender: str
@@ -261,6 +263,7 @@ class Flow:
     start_s: float = 0.0
     stop_s: float | None = None
     via: tuple[str, ...] = ()
+    delay_bound_s: float | None = None
 
     def __post_init__(self) -> None:
         refuse_unknown("sender", self.sender, SENDERS)
@@ -268,6 +271,8 @@ class Flow:
         check_range("flow: start_s", self.start_s, 0, MAX_TIME_S)
         if self.stop_s is not None:
             check_range("flow: stop_s", self.stop_s, self.start_s, MAX_TIME_S, open_low=True)
+        if self.delay_bound_s is not None:
+            check_range("flow: delay_bound_s", self.delay_bound_s, 0, MAX_TIME_S, open_low=True)
         if self.source == self.target:
             raise ValueRefusedError(f"flow: source and target are both {self.source!r}")
         datagrams = self.sender == "udp"
@@ -284,7 +289,7 @@ class RateTrace:
     Attributes
     ----------
     times_s, rates_bps
-        As many times as rates; times from 0 on.
+        As many times as rates; times from 0 on. At rate 0 no packet begins to be sent.
     period_s
         The trace begins anew after this time; None: the last rate stays.
     """
@@ -302,7 +307,7 @@ class RateTrace:
             raise ValueRefusedError("rate trace: times_s must rise")
         for time_s, rate_bps in zip(self.times_s, self.rates_bps, strict=True):
             check_range("rate trace: a time", time_s, 0, MAX_TIME_S)
-            check_whole("rate trace: a rate", rate_bps, 1, 10**12)
+            check_whole("rate trace: a rate", rate_bps, 0, 10**12)
         if self.period_s is not None:
             check_range("rate trace: period_s", self.period_s, self.times_s[-1], MAX_TIME_S, open_low=True)
 

@@ -2,7 +2,7 @@
 
 A document is a list of demands, or an object that holds it under ``demands``. The keys of a demand
 are ``source``, ``destination``, ``rate_ebit_per_s``, ``min_fidelity``, and where wanted
-``max_jitter_s``, ``probability``, ``pairs`` and ``window_s``; those of task sets (``src``, ``dst``,
+``name``, ``max_jitter_s``, ``probability``, ``pairs`` and ``window_s``; those of task sets (``src``, ``dst``,
 ``rate``, ``f_min``) do too. ``max_qber`` may stand for the fidelity, and ``key_bit_per_s`` (with
 ``key_protocol``: ``bb84`` or ``e91``) for the rate; a key rate alone gets the fidelity at which it is
 easiest to serve.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from qos.demands import EntanglementDemand
@@ -37,9 +38,11 @@ ENDS = ("source", "destination")
 FIGURES = ("rate_ebit_per_s", "min_fidelity")
 KNOWN = (
     *ENDS, *FIGURES, "max_jitter_s", "probability", "pairs", "window_s",
-    "max_qber", "key_bit_per_s", "key_protocol",
+    "max_qber", "key_bit_per_s", "key_protocol", "name",
 )  # fmt: skip
-PASSED_OVER = ("task",)
+SIGNS = (*NUMBERS, "f_min", "pairs", "key_protocol")
+"""Keys that only a demand for entanglement has."""
+PASSED_OVER = ("task", "kind")
 """Keys of task sets that say nothing here."""
 
 MAX_DEMANDS = 100_000
@@ -115,7 +118,25 @@ def _rate_and_fidelity(
     return demand.rate_ebit_per_s, demand.min_fidelity
 
 
-def _demand(raw: object, where: str, compiler: Compiler | None) -> tuple[EntanglementDemand, Packet]:
+def read_demand(
+    raw: object, where: str, compiler: Compiler | None = None
+) -> tuple[EntanglementDemand, Packet]:
+    """Make one demand of plain data.
+
+    Parameters
+    ----------
+    raw
+        The entry.
+    where
+        File and key, for errors.
+    compiler
+        As for `read_demands`.
+
+    Raises
+    ------
+    InputError, ValueRefusedError, InfeasibleError
+        As `read_demands`.
+    """
     fields = _fields(raw, where)
     source, destination = (node_id(fields[name], f"{where}.{name}") for name in ENDS)
     pairs = whole(fields.get("pairs", 1), f"{where}.pairs")
@@ -123,7 +144,22 @@ def _demand(raw: object, where: str, compiler: Compiler | None) -> tuple[Entangl
     demand = EntanglementDemand(
         source, destination, rate, fidelity, fields.get("max_jitter_s"), fields.get("probability")
     )
-    return demand, Packet(pairs, fields.get("window_s"))
+    return replace(demand, name=str(fields.get("name", ""))), Packet(pairs, fields.get("window_s"))
+
+
+def asks_for_pairs(entry: object) -> bool:
+    """Tell a demand for entanglement from one for packets, by ``kind`` or else by its keys.
+
+    Examples
+    --------
+    >>> asks_for_pairs({"ends": ["a", "b"], "profile": "voice"}), asks_for_pairs({"f_min": 0.8})
+    (False, True)
+    """
+    if not isinstance(entry, Mapping):
+        return True
+    if "kind" in entry:
+        return bool(entry["kind"] != "flow")
+    return "profile" not in entry and any(key in entry for key in SIGNS)
 
 
 def read_demands(
@@ -134,7 +170,8 @@ def read_demands(
     Parameters
     ----------
     raw
-        A list of demands, or an object with one under ``demands``.
+        A list of demands, or an object with one under ``demands``; demands for packets among them are
+        passed over.
     source
         The file, for errors.
     compiler
@@ -153,7 +190,11 @@ def read_demands(
             raise InputError(f"{source}: demands: is missing")
         raw = raw["demands"]
     listed = items(raw, f"{source}: demands", MAX_DEMANDS)
-    return tuple(_demand(one, f"{source}: demands[{index}]", compiler) for index, one in enumerate(listed))
+    return tuple(
+        read_demand(one, f"{source}: demands[{index}]", compiler)
+        for index, one in enumerate(listed)
+        if asks_for_pairs(one) or not any(map(asks_for_pairs, listed))
+    )
 
 
 def load_demands(

@@ -51,8 +51,8 @@ def test_a_line_cut_short_and_a_failed_run_are_run_again(tmp_path: Path) -> None
     assert [row["name"] for row in store.rows()] == ["a/b/0"]
 
 
-def test_runs_of_a_saturated_guest_are_counted_and_left_out() -> None:
-    row = {"captures_missed": 0, "machine_busy": 0.4, "jain": 1.0}
-    rows = [row | {"name": "s/q/0"}, row | {"name": "s/q/1", "machine_busy": 0.99, "jain": 0.1}]
+def test_runs_whose_captures_missed_a_packet_are_counted_and_left_out() -> None:
+    row = {"captures_missed": 0, "jain": 1.0}
+    rows = [row | {"name": "s/q/0"}, row | {"name": "s/q/1", "captures_missed": 3, "jain": 0.1}]
     (line,) = summarise(rows, 1)
-    assert (line.runs, line.saturated, line.median("jain")) == (1, 1, 1.0)
+    assert (line.runs, line.torn, line.median("jain")) == (1, 1, 1.0)

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from linux_qdisc import active
-from linux_qdisc.active import ActiveReader, somebody_listens
+from linux_qdisc.active import ActiveReader
 from linux_qdisc.compile import compile_tree
 from linux_qdisc.device import device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.lab.namespaces import Namespace, add_address, join
-from linux_qdisc.rtnetlink import NetlinkSocket
+from linux_qdisc.rtnetlink import NetlinkSocket, somebody_listens
 from linux_qdisc.settings import QueueSettings
+from linux_qdisc.snapshot import has_our_root
 from linux_qdisc.stats import ClassReader, ClassTable
 from qos.errors import KernelError
 
@@ -148,6 +149,30 @@ def test_where_somebody_listens_all_are_read_in_one_dump(rig: Rig, monkeypatch: 
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.recv(65_536)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_our_root_is_known_from_another_and_nobody_is_told_of_the_question(rig: Rig, listens: bool) -> None:
+    def ours() -> bool:
+        with NetlinkSocket() as netlink:
+            return has_our_root(netlink, rig.device.ifindex)
+
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as listener:
+        if listens:
+            listener.bind((0, 1 << 3))
+        assert ours()
+        if listens:
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.recv(65_536)
+        rig.kernel.delete_root("v0")
+        assert not ours()
+        subprocess.run(
+            ["tc", "qdisc", "add", "dev", "v0", "root", "handle", "71:", "pfifo"],
+            check=True,
+            capture_output=True,
+        )
+        assert not ours()
 
 
 def test_packets_past_the_classifier_are_found_by_the_next_full_read(

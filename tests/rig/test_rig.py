@@ -50,6 +50,23 @@ def test_a_command_that_does_not_end_is_ended(rig: Rig) -> None:
     assert guest(rig, "sleep", "1000", timeout_s=1).returncode == 124
 
 
+def test_a_virtual_clock_jumps_over_what_is_slept_and_stands_still_while_the_guest_computes(
+    rig: Rig,
+) -> None:
+    script = """
+import time
+start = time.monotonic(); time.sleep(100); slept = time.monotonic() - start
+start = time.monotonic(); sum(range(3_000_000)); print(slept, time.monotonic() - start)
+"""
+    request = Request([sys.executable, "-c", script], GUEST_LIMIT_S, folder=ROOT, is_virtual=True)
+    if rig.shim is None:
+        pytest.skip("needs a C compiler")
+    done = run(request, rig)
+    slept, computed = map(float, done.stdout.split())
+    assert 100 <= slept < 100.1
+    assert computed < 0.01
+
+
 def test_every_foreign_root_is_restored_by_a_kernel_that_has_them_all(rig: Rig) -> None:
     module = "tests/linux_qdisc/test_restore_kernel.py"
     done = guest(rig, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", module)

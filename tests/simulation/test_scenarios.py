@@ -252,7 +252,7 @@ def test_a_bad_file_is_refused_with_file_and_key(tmp_path: Path, old: str, new: 
         (lambda: AdaptiveBitrate((2, 1)), "rising"),
         (lambda: Transport(recovery="linux"), "unknown recovery"),
         (lambda: Transport(mss_bytes=10), "mss_bytes must be"),
-        (lambda: RateTrace((0.0,), (0,)), "a rate must be"),
+        (lambda: RateTrace((0.0,), (-1,)), "a rate must be"),
         (lambda: RateTrace((1.0, 0.0), (5, 5)), "must rise"),
         (lambda: Scenario(chain(1000), (), 1.0), "at least one flow"),
         (lambda: Scenario(chain(1000), (Flow("udp", "n0", "n1", ConstantRate(1)),), -1.0), "duration_s"),

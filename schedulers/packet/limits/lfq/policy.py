@@ -28,11 +28,11 @@ from schedulers.packet.limits.lfq.step import (
     remember,
 )
 
-PREFERENCES = MappingProxyType({"latency": 12.0, "balanced": 3.0, "throughput": 0.7})
+PREFERENCES = MappingProxyType({"latency": 22.0, "balanced": 4.0, "throughput": 1.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 1.2 % of throughput, with ``balanced`` 0.3 %,
-with ``throughput`` 0.07 %.
+With ``latency`` a millisecond of mean queue costs as much as 2.2 % of throughput, with ``balanced`` 0.4 %,
+with ``throughput`` 0.1 %.
 """
 DEFAULT_PREFERENCE = "balanced"
 ALPHA_RANGE = (0.1, 100.0)

@@ -40,8 +40,10 @@ LEAST_FRAMES = 4
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
-ROOM_FRAMES = 2.0
+ROOM_FRAMES = 1.0
 """A limit does not fall to less than what waits and so many frames."""
+RETURNED_SHARE = 0.5
+"""So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 SERVED_EACH = 4.0
@@ -340,7 +342,7 @@ def apply(
     memory[LOG_LIMIT] = wanted
     # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
-    memory[ALLOWANCE] = allowance + frame_bytes * poll.dropped_packets
+    memory[ALLOWANCE] = allowance + RETURNED_SHARE * frame_bytes * poll.dropped_packets
     # For the same reason a limit falls only above what waits: the sender backs off first.
     room = np.minimum(limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
     size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))

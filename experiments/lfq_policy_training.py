@@ -1,6 +1,6 @@
 """Train the policy `lfq`: forks of random scenarios, a fit to what they were worth, and a choice.
 
-`python -m experiments.lfq_policy_training [--size full|half|quick] [--without NAME] [--seed N] [--out DIR]`
+`python -m experiments.lfq_policy_training [--size full|half|small|quick] [--without NAME] [--seed N] [--out DIR]`
 
 Each round forks scenarios under the policy of the round before; the network is fitted to all rounds. Then
 fits from several seeds and paces are tried on scenarios that none was fitted to, and the best
@@ -51,6 +51,7 @@ class Schedule:
 SIZES = {
     "full": Schedule(((3_000, 15_000.0), (4_000, 30_000.0), (6_000, 40_000.0)), 40, 8, 600),
     "half": Schedule(((2_000, 15_000.0), (3_000, 30_000.0), (3_000, 30_000.0)), 40, 4, 200),
+    "small": Schedule(((800, 15_000.0), (1_000, 30_000.0)), 40, 2, 60),
     "quick": Schedule(((60, 5_000.0), (60, 5_000.0)), 40, 2, 30),
 }
 

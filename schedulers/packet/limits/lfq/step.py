@@ -36,7 +36,7 @@ LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
 LINK_MEMORY = 5
 
 INITIAL_WINDOW_FRAMES = 10
-LEAST_FRAMES = 4
+LEAST_FRAMES = 3
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""

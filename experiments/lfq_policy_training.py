@@ -1,6 +1,6 @@
 """Train the policy `lfq`: forks of random scenarios, a fit to what they were worth, and a choice.
 
-`python -m experiments.lfq_policy_training [--size full|half|small|quick] [--without NAME] [--seed N] [--out DIR]`
+`python -m experiments.lfq_policy_training [--size NAME] [--without SENDER] [--seed N] [--out DIR]`
 
 Each round forks scenarios under the policy of the round before; the network is fitted to all rounds. Then
 fits from several seeds and paces are tried on scenarios that none was fitted to, and the best
@@ -132,7 +132,7 @@ def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--size", choices=SIZES, default="full", help="quick: two rounds of 60 small scenarios"
+        "--size", choices=SIZES, default="full", help="full: that which is shipped (default); half, small; quick: to try it"
     )
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
     parser.add_argument("--seed", type=int, default=11)

@@ -132,7 +132,7 @@ def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--size", choices=SIZES, default="full", help="full: that which is shipped (default); half, small; quick: to try it"
+        "--size", choices=SIZES, default="full", help="full made the shipped weights; quick tries it"
     )
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
     parser.add_argument("--seed", type=int, default=11)

@@ -99,7 +99,10 @@ def attach_words(wanted: QueueSettings, *, force: bool) -> list[str]:
         ("--overhead", framing.overhead_bytes),
         ("--ingress", wanted.ingress_rate_bps),
         ("--metrics", wanted.metrics),
+        ("--weights", wanted.weights or None),
     ):
         if value is not None:
             words += [flag, str(value)]
+    if wanted.learn:
+        words.append("--learn")
     return [*words, "--force"] if force else words

@@ -13,15 +13,17 @@ from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
 from linux_qdisc.distribution import FlowHistograms, sojourn_estimate_s
 from linux_qdisc.guarantee import Guarantees
+from linux_qdisc.learning import WeightsChoice
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.stats import ClassReader, ClassTable, GuaranteeWriter, LimitWriter, read_limits
 from linux_qdisc.tree import ENTRY_SHARES, ClassShape, FairTree
-from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext, make_policy
+from schedulers.packet.limits import FlowCounters, LimitPolicy, QueueContext
 
 IDLE_S = 2.0
 """A queue that sent nothing and held nothing for so long is free; who uses it next is a new flow."""
 TAKE_OVER_S = 0.2
 """A queue that was in use before this loop began and stays silent for so long is free."""
+SHIPPED_WEIGHTS = WeightsChoice()
 _COUNTER_MASK = 2**32 - 1
 
 
@@ -55,10 +57,18 @@ class Controller:
         Spelling of the limit policy.
     flow_map
         The eBPF side of the classifier, or None with classic BPF.
+    weights
+        Which weights the policy uses.
     """
 
     def __init__(
-        self, netlink: NetlinkSocket, ifindex: int, tree: FairTree, policy: str, flow_map: FlowMap | None
+        self,
+        netlink: NetlinkSocket,
+        ifindex: int,
+        tree: FairTree,
+        policy: str,
+        flow_map: FlowMap | None,
+        weights: WeightsChoice = SHIPPED_WEIGHTS,
     ) -> None:
         self._netlink = netlink
         self._ifindex = ifindex
@@ -67,12 +77,13 @@ class Controller:
         self.active_flows = 0
         self._loop_s = 0.0
         self._histograms = FlowHistograms()
+        self._weights = weights
         self._start(tree, policy, flow_map)
 
     def _start(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
         self._tree = tree
         self._flow_map = flow_map
-        self._policy: LimitPolicy = make_policy(policy, queue_context(tree))
+        self._policy: LimitPolicy = self._weights.make_policy(policy, queue_context(tree))
         self._policy_name = policy
         self._sharing = Guarantees(tree.flows, tree.link.rate_bps, tree.frame_bytes)
         reader = ClassReader(self._netlink, self._ifindex, tree.flows)
@@ -88,10 +99,23 @@ class Controller:
         self._unseen = np.ones(tree.flows, np.bool_)
         self._shares_of = np.where(used, 0, ENTRY_SHARES)
 
-    def reload(self, tree: FairTree, policy: str, flow_map: FlowMap | None) -> None:
+    def reload(
+        self,
+        tree: FairTree,
+        policy: str,
+        flow_map: FlowMap | None,
+        weights: WeightsChoice = SHIPPED_WEIGHTS,
+    ) -> None:
         """Go on with a tree that was changed in place; one that was not goes on undisturbed."""
-        if (tree, policy) != (self._tree, self._policy_name) or flow_map is not self._flow_map:
+        known = (self._tree, self._policy_name, self._weights)
+        if (tree, policy, weights) != known or flow_map is not self._flow_map:
+            self.save_learned()
+            self._weights = weights
             self._start(tree, policy, flow_map)
+
+    def save_learned(self) -> None:
+        """Save what the policy has learned, where it learns."""
+        self._weights.save(self._policy)
 
     def tick(self, dt_s: float) -> int:
         """Poll once and set what must change; return the number of limits that changed.

@@ -46,6 +46,10 @@ class HostFile(BaseModel):
     """What lfq prefers."""
     alpha: StrictInt | StrictFloat | None = None
     """Price of delay for lfq, 1/s, in place of prefer."""
+    learn: StrictBool | None = None
+    """lfq goes on learning on the flows that pass, into the file that weights names."""
+    weights: StrictStr | None = None
+    """File of the weights of lfq; empty or missing: the shipped ones, or with learn /var/lib/qos/DEV.npz."""
     interval: StrictStr | None = None
     """Time between two polls, 1ms to 10s."""
     offloads: Literal["keep", "off"] | bool | None = None

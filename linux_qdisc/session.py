@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ from linux_qdisc.controller import Controller, Summary
 from linux_qdisc.device import all_devices, device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
+from linux_qdisc.learning import SAVE_S, WeightsChoice
 from linux_qdisc.operations import SetClassifier
 from linux_qdisc.plan import AttachPlan, plan_attach, require_net_admin
 from linux_qdisc.radio_rate import RadioRate, follow
@@ -146,16 +148,23 @@ class Session:
     def _make_controllers(self) -> None:
         """Give each tree its controller; one that controls it already goes on."""
         made: dict[str, Controller] = {}
+        policy = self.settings.policy
         for tree in self._trees():
+            weights = self._weights(tree)
             flow_map = self._kernel.flow_maps.get(tree.device)
             known = self._controllers.get(tree.device)
             if known is None:
                 ifindex = device_facts(tree.device).ifindex
-                known = Controller(self._netlink, ifindex, tree, self.settings.policy, flow_map)
+                known = Controller(self._netlink, ifindex, tree, policy, flow_map, weights)
             else:
-                known.reload(tree, self.settings.policy, flow_map)
+                known.reload(tree, policy, flow_map, weights)
             made[tree.device] = known
         self._controllers = made
+
+    def _weights(self, tree: FairTree) -> WeightsChoice:
+        path = Path(self.settings.weights) if self.settings.weights else None
+        chosen = WeightsChoice(path, self.settings.learn)
+        return chosen if tree is self._tree.egress else chosen.for_ingress()
 
     def summaries(self) -> list[Summary]:
         """Return what each tree does now, for the metrics endpoint."""
@@ -174,6 +183,7 @@ class Session:
         ready()
         last = time.monotonic()
         next_tick, next_check = last + self.settings.interval_s, last + LINK_CHECK_S
+        next_save = last + SAVE_S
         failed = 0
         while not self._stopping:
             self._control.serve(max(0.0, next_tick - time.monotonic()), self._answer)
@@ -195,7 +205,14 @@ class Session:
             if now >= next_check:
                 self._check_link()
                 next_check = now + LINK_CHECK_S
+            if now >= next_save:
+                self._save_learned()
+                next_save = now + SAVE_S
             self._follow_radio(now)
+
+    def _save_learned(self) -> None:
+        for controller in self._controllers.values():
+            controller.save_learned()
 
     def _follow_radio(self, now_s: float) -> None:
         """Give the queue the radio's rate, where that is asked for and it has changed."""
@@ -291,4 +308,5 @@ class Session:
 
     def close(self) -> None:
         """Stop controlling; the tree stays as it is, with its last limits."""
+        self._save_learned()
         self._ends.close()

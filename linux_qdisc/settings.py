@@ -88,6 +88,10 @@ class QueueSettings:
         ``ADDR:PORT`` of the Prometheus endpoint, or None.
     follow_radio
         Set `rate_bps` anew as the rate of the device's radio changes.
+    learn
+        The policy ``lfq`` goes on learning on the flows that pass.
+    weights
+        File of the weights of ``lfq``, which it learns into with `learn`; empty for the shipped ones.
 
     Raises
     ------
@@ -108,6 +112,8 @@ class QueueSettings:
     classifier: str = "auto"
     metrics: str | None = None
     follow_radio: bool = False
+    learn: bool = False
+    weights: str = ""
 
     def __post_init__(self) -> None:
         _check_rate("--rate", self.rate_bps)
@@ -127,6 +133,11 @@ class QueueSettings:
         _one_of("--classifier", self.classifier, CLASSIFIERS)
         if self.metrics is not None:
             split_address(self.metrics)
+        if (self.learn or self.weights) and self.policy.partition(":")[0] != "lfq":
+            flag = "--learn" if self.learn else "--weights"
+            raise ValueRefusedError(f"{flag} is for the policy lfq, not {self.policy!r}")
+        if self.learn and not self.weights:
+            raise ValueRefusedError("--learn needs a file to learn into; name it with --weights")
 
     @property
     def interval_s(self) -> float:

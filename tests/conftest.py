@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import qos
 
@@ -15,7 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Last, so that an installed package is tested as installed; `experiments` and `docs` are found here.
 sys.path.append(str(ROOT))
 
-settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "deterministic",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    # How fast a busy machine draws examples says nothing about the code.
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("deterministic")
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21

@@ -90,6 +90,10 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.option("--policy", default="lfq", show_default=True, help="lfq, sawtooth or fixed:SIZE.")
 @click.option("--prefer", type=PREFERENCE, help="What lfq prefers.  [default: balanced]")
 @click.option("--alpha", type=float, help="Price of delay for lfq, 1/s, in place of --prefer.")
+@click.option("--learn", is_flag=True, help="lfq goes on learning on the flows that pass.")
+@click.option(
+    "--weights", type=click.Path(), help="Weights of lfq; with --learn kept there.  [/var/lib/qos/DEV.npz]"
+)
 @click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
 @click.option("--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV.")
 @click.option("--gro-off", multiple=True, metavar="IF", help="Switch GRO of this interface off.")
@@ -109,6 +113,7 @@ def command(
     from linux_qdisc import state
     from linux_qdisc.background import READY_FD, reload_controller, start_controller
     from linux_qdisc.device import device_facts
+    from linux_qdisc.learning import check_weights
     from linux_qdisc.operations import as_commands
     from linux_qdisc.plan import plan_attach, require_net_admin
     from linux_qdisc.settings import Framing, QueueSettings
@@ -123,6 +128,7 @@ def command(
         from linux_qdisc.radio_rate import first_rate_bps
 
         wishes |= {"rate_bps": first_rate_bps(str(wishes["device"])), "follow_radio": True}
+    wishes["weights"] = _weights(wishes)
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations = plan_attach(wanted, force=force).operations
@@ -137,6 +143,8 @@ def command(
                 print(line)
         return
     require_net_admin()
+    if wanted.weights:
+        check_weights(Path(wanted.weights), learn=wanted.learn)
     key = state.Key.of(device_facts(wanted.device).ifindex)
     if state.is_locked(key):
         if foreground:
@@ -146,6 +154,16 @@ def command(
         _control(wanted, force)
     else:
         start_controller(sys.argv[1:])
+
+
+def _weights(wishes: dict[str, object]) -> str:
+    """Give the file of weights, whole, for the controller may run elsewhere; empty for the shipped ones."""
+    from linux_qdisc.learning import default_weights
+
+    named = wishes["weights"]
+    if not named and not wishes["learn"]:
+        return ""
+    return str(Path(str(named)).absolute() if named else default_weights(str(wishes["device"])))
 
 
 def _say_what_offloads_cost(wanted: QueueSettings) -> None:

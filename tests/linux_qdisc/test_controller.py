@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from linux_qdisc import controller as module
+from linux_qdisc import learning
 from linux_qdisc.compile import compile_tree, guaranteed_rate_bps
 from linux_qdisc.controller import IDLE_S, Controller, leaf_shape
 from linux_qdisc.device import DeviceFacts
@@ -122,7 +123,7 @@ def make_rig(monkeypatch: pytest.MonkeyPatch, standing: FairTree) -> Rig:
     monkeypatch.setattr(module, "LimitWriter", Limits)
     monkeypatch.setattr(module, "GuaranteeWriter", Guarantees)
     monkeypatch.setattr(module, "read_limits", lambda *_: kernel.limits.copy())
-    monkeypatch.setattr(module, "make_policy", lambda *_: policy)
+    monkeypatch.setattr(learning, "make_policy", lambda *_: policy)
     made = Controller(None, 7, standing, "sawtooth", free)  # type: ignore[arg-type]
     return Rig(kernel, policy, free, made, standing)
 

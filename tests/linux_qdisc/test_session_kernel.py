@@ -325,6 +325,8 @@ def test_polls_that_fail_of_an_overrun_are_made_again(inside: None, monkeypatch:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return 0
 
+            def save_learned(self) -> None: ...
+
         former = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
         monkeypatch.setattr(session, "_controllers", {"v0": Flaky()})
         try:
@@ -373,3 +375,32 @@ def test_every_key_of_the_host_file_is_heeded(lab: Lab, tmp_path: Path) -> None:
     eventually(lab, "ceil 30Mbit", "tc", "class", "show", "dev", "v0")
     lab.qos("detach", "v0")
     assert "bfifo 5: root" in lab.tc("qdisc", "show", "dev", "v0")
+
+
+# Learning
+
+
+def test_what_is_learned_on_an_interface_is_kept_in_a_file(lab: Lab, tmp_path: Path) -> None:
+    kept = tmp_path / "learned" / "v0.npz"
+    words = ("attach", "v0", "--rate", "10mbit", "--flows", "16", "--learn", "--weights", str(kept))
+    lab.qos(*words)
+    shown = json.loads(lab.qos("status", "v0", "--json"))["interfaces"][0]
+    assert shown["learn"] is True
+    assert shown["weights"] == str(kept)
+    lab.qos("attach", "v0", "--rate", "20mbit", "--flows", "16", "--learn", "--weights", str(kept))
+    assert kept.exists(), "a reload saves what was learned before"
+    lab.qos("detach", "v0")
+    lab.qos("attach", "v0", "--rate", "10mbit", "--flows", "16", "--weights", str(kept))
+    lab.qos("detach", "v0")
+
+
+def test_weights_that_cannot_be_used_are_refused_before_anything_changes(lab: Lab, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(b"nothing")
+    words = ("attach", "v0", "--rate", "10mbit", "--weights", str(damaged))
+    assert "damaged.npz: no weights" in lab.qos(*words, code=1)
+    assert "damaged.npz: no weights" in lab.qos(*words, "--learn", code=1)
+    assert "gone.npz" in lab.qos("attach", "v0", "--rate", "10mbit", "--weights", "gone.npz", code=1)
+    refused = lab.qos("attach", "v0", "--rate", "10mbit", "--learn", "--policy", "sawtooth", code=2)
+    assert "--learn is for the policy lfq" in refused
+    assert "noqueue" in lab.tc("qdisc", "show", "dev", "v0")

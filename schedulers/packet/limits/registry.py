@@ -10,6 +10,7 @@ from qos.errors import InputError, ValueRefusedError
 from qos.units import parse_size
 from schedulers.packet.limits.contract import LimitPolicy, QueueContext
 from schedulers.packet.limits.fixed import Fixed
+from schedulers.packet.limits.lfq.online import Learner
 from schedulers.packet.limits.lfq.policy import DEFAULT_PREFERENCE, PREFERENCES, Lfq, check_alpha
 from schedulers.packet.limits.lfq.step import start_limit_bytes
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
@@ -18,6 +19,7 @@ from schedulers.packet.limits.sawtooth import Sawtooth
 DEFAULT_POLICY = "lfq"
 """The best policy that is shipped."""
 
+LEARNER_SEED = 1
 MAX_FIXED_LIMIT_BYTES = 2**31 - 1
 
 _SPELLINGS = ("fixed:SIZE", "lfq", "lfq:latency|balanced|throughput|ALPHA", "sawtooth")
@@ -113,7 +115,9 @@ def check_policy(spelling: str) -> None:
     lfq_alpha(spelling)
 
 
-def make_policy(spelling: str, context: QueueContext, weights: Path = SHIPPED) -> LimitPolicy:
+def make_policy(
+    spelling: str, context: QueueContext, weights: Path = SHIPPED, *, learn: bool = False
+) -> LimitPolicy:
     """Make the policy that a user named, for one queue.
 
     Weights of ``lfq`` that cannot be used are reported in the log, and `sawtooth`, the safe rule, is made
@@ -127,6 +131,8 @@ def make_policy(spelling: str, context: QueueContext, weights: Path = SHIPPED) -
         The queue.
     weights
         The file with the weights of ``lfq``.
+    learn
+        ``lfq`` goes on learning on the flows that it sees; see `schedulers.packet.limits.lfq.online`.
 
     Raises
     ------
@@ -140,7 +146,8 @@ def make_policy(spelling: str, context: QueueContext, weights: Path = SHIPPED) -
     alpha = lfq_alpha(spelling)
     if alpha is not None:
         try:
-            return Lfq(context, load_network(weights), alpha)
+            learner = Learner(context.slots, alpha, LEARNER_SEED) if learn else None
+            return Lfq(context, load_network(weights), alpha, learner)
         except InputError as problem:
             _LOG.warning("%s; the policy sawtooth is used instead", problem)
     return Sawtooth(context)

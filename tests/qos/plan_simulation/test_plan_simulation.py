@@ -60,7 +60,7 @@ def test_a_promise_that_cannot_be_kept_is_seen_to_be_broken() -> None:
     plan = small_plan(rate_bps=10_000_000)
     assert outcome(plan) == {"film": ()}
     slow = with_links(plan, replace(plan.links[0], fair_queue_rate_bps=3_000_000), *plan.links[1:])
-    assert outcome(slow)["film"] == ("loss",)
+    assert "loss" in outcome(slow)["film"]
     film = plan.flows["film"]
     hasty = replace(plan, flows={"film": replace(film, delay_bound_s=0.003)})
     assert outcome(hasty)["film"] == ("delay",)

@@ -76,8 +76,8 @@ class Standing:
         Blocks compared since the start or the last roll-back, at most `GUARD_BLOCKS`.
     gain
         Mean difference of the reward, learned less shipped, in shares of the rate.
-    deviation
-        Standard error of `gain`.
+    gain_error
+        Standard error of `gain`; infinite with fewer than two blocks.
     learned_blocks
         Blocks learned from since the weights were shipped.
     roll_backs
@@ -86,7 +86,7 @@ class Standing:
 
     blocks: int
     gain: float
-    deviation: float
+    gain_error: float
     learned_blocks: int
     roll_backs: int
 

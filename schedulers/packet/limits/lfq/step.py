@@ -42,6 +42,10 @@ WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
 ROOM_FRAMES = 1.0
 """A limit does not fall to less than what waits and so many frames."""
+MOST_ROOM_FRAMES = 10.0
+"""Room for what was dropped is at most the wished limit and so many frames."""
+SHRINK = 0.99
+"""A limit below what waits falls to this share at each poll."""
 RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
@@ -342,9 +346,12 @@ def apply(
     memory[LOG_LIMIT] = wanted
     # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
-    memory[ALLOWANCE] = allowance + RETURNED_SHARE * frame_bytes * poll.dropped_packets
-    # For the same reason a limit falls only above what waits: the sender backs off first.
-    room = np.minimum(limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
+    allowance += RETURNED_SHARE * frame_bytes * poll.dropped_packets
+    # A sender that does not heed losses gets no more than a sender that does needs.
+    most_room = np.exp(wanted) + MOST_ROOM_FRAMES * frame_bytes
+    memory[ALLOWANCE] = np.minimum(allowance, most_room)
+    # For the same reason a limit falls only slowly below what waits: the sender backs off first.
+    room = np.minimum(SHRINK * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
     size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
     memory[IN_FORCE] = size

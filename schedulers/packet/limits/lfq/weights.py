@@ -10,9 +10,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qos.errors import InputError
 from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
+from schedulers.packet.limits.lfq.online import Standing
 from schedulers.packet.limits.lfq.step import Float64, Network
 
 FORMAT = 2
@@ -35,16 +37,40 @@ def load_network(path: Path = SHIPPED) -> Network:
     InputError
         If the file is missing, damaged, of another version, or holds numbers that are not finite.
     """
+    theta, _ = _read(path)
+    return checked(theta, str(path))
+
+
+def load_learned(path: Path) -> tuple[Network, Standing]:
+    """Read weights that `save_network` wrote with a standing.
+
+    Raises
+    ------
+    InputError
+        As of `load_network`, or if nothing was learned with them.
+    """
+    theta, standing = _read(path)
+    if standing is None:
+        raise InputError(f"{path}: weights that no learner wrote; use them without --learn")
+    return checked(theta, str(path)), standing
+
+
+def _read(path: Path) -> tuple[Float64, Standing | None]:
+    standing = None
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: too large for weights of lfq")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             version, theta = int(stored["format"]), np.asarray(stored["weights"], np.float64)
+            if "blocks" in stored:
+                gain, error = float(stored["gain"]), float(stored["gain_error"])
+                blocks, learned, back = (int(count) for count in stored["blocks"])
+                standing = Standing(blocks, gain, error, learned, back)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
         raise InputError(f"{path}: no weights of lfq can be read: {problem}") from None
     if version != FORMAT:
         raise InputError(f"{path}: weights of format {version}, this version needs format {FORMAT}")
-    return checked(theta, str(path))
+    return theta, standing
 
 
 def checked(theta: Float64, where: str) -> Network:
@@ -62,19 +88,39 @@ def checked(theta: Float64, where: str) -> Network:
     return unpack(theta)
 
 
-def save_network(path: Path, network: Network) -> None:
+def save_network(path: Path, network: Network, standing: Standing | None = None) -> None:
     """Write weights in single precision; the file is whole or not there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    network
+        The weights.
+    standing
+        How they do on live flows, where they were learned there.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
+    arrays: dict[str, NDArray[np.generic]] = {
+        "format": np.array(FORMAT),
+        "weights": pack(network).astype(np.float32),
+    }
+    if standing is not None:
+        counts = (standing.blocks, standing.learned_blocks, standing.roll_backs)
+        arrays |= {
+            "blocks": np.array(counts),
+            "gain": np.array(standing.gain),
+            "gain_error": np.array(standing.gain_error),
+        }
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, format=np.int64(FORMAT), weights=pack(network).astype(np.float32))
+                np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """What every limit would have been worth: forks from states that the policy gets into.
 
 At random polls of a random scenario the simulation is forked once for each of a grid of factors; in each
-fork all limits are multiplied by the factor and stay, to the end of the scenario. What the link carried
-and what waited in each fork, as curves over the factor, tell the worth of any limit for any alpha.
+fork all wished limits are multiplied by the factor and stay, to the end of the scenario. What the link
+carried and what waited in each fork, as curves over the factor, tell the worth of any limit for any alpha.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qos.training.rollout import (
     Bounds,
     Progress,
     bounds_of,
+    copy_of,
     fresh_progress,
     gather,
     roll,
@@ -34,8 +35,18 @@ ALPHAS = 4
 """For each state the features are computed for so many prices."""
 FLOWS_KEPT = 3
 STATES = 4
+NO_PACE = -60.0
 LEAST_REST = 0.3
 """A fork runs at least this part of the scenario."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A policy on its way through a scenario."""
+
+    network: Network
+    bounds: Bounds
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +78,37 @@ def _poll_times(rng: np.random.Generator, task: Task) -> list[int]:
     return sorted({max(int(t / task.interval_s), 1) for t in (*early, *late)})
 
 
-def _curves(
-    simulation: Simulation, task: Task, queue_id: int, limits: Float64, active: np.ndarray
-) -> Float64:
+def _curves(simulation: Simulation, task: Task, queue_id: int, run: _Run) -> Float64:
+    """Fork once for each factor; what is measured begins at the poll that is due now."""
     snapshot = simulation.snapshot()
+    end_ns = round(task.scenario.duration_s * NS)
+    # The network has no say in a fork, but what else belongs to the policy goes on.
+    frozen = run.network._replace(pace=np.full(2, NO_PACE))
     rows = []
     for factor in FACTORS:
         fork = snapshot.fork()
-        chosen = np.clip(limits * factor, LEAST_FRAMES * FRAME_BYTES, MOST_BYTES).astype(np.int64)
-        fork.set_limits(queue_id, chosen, slots=active)
-        fork.run_until(task.scenario.duration_s)
+        progress = copy_of(run.progress)
+        roll(fork, queue_id, frozen, run.bounds, progress, int(progress.clock_ns[0]))
+        _multiply(fork, queue_id, run.bounds, progress, float(factor))
+        roll(fork, queue_id, frozen, run.bounds, progress, end_ns)
         result = outcome_since(fork, task, queue_id, simulation)
         rows.append((result.utilisation, result.delay_s, result.shortfall))
     return np.array(rows).T
+
+
+def _multiply(fork: Simulation, queue_id: int, bounds: Bounds, progress: Progress, factor: float) -> None:
+    """Multiply the limits that the policy wishes, in its memory and in force."""
+    memory = progress.memory
+    table = table_of(fork, queue_id, memory.shape[1])
+    known = np.flatnonzero(memory[step.IN_FORCE] > 0.0)
+    wish = memory[step.LOG_LIMIT, known] + np.log(factor)
+    wish = np.clip(wish, np.log(bounds.least_bytes), np.log(bounds.most_bytes))
+    memory[step.LOG_LIMIT, known] = wish
+    waits = table["bytes"][known] + step.ROOM_FRAMES * bounds.frame_bytes
+    room = np.minimum(table["limit_bytes"][known], waits)
+    limit = np.floor(np.maximum(np.exp(wish) + memory[step.ALLOWANCE, known], room))
+    table["limit_bytes"][known] = limit.astype(np.int64)
+    memory[step.IN_FORCE, known] = limit
 
 
 def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: float) -> Samples | None:
@@ -107,6 +136,7 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
     start = bounds.start_bytes * np.exp(rng.normal(0, noise))
     simulation.set_limits(queue_id, int(np.clip(start, bounds.least_bytes, bounds.most_bytes)))
     progress = fresh_progress(count, 0, interval_ns)
+    run = _Run(network, bounds, progress)
     columns: list[list[Float64]] = [[], [], [], [], []]
     for number in _poll_times(rng, task):
         at_ns = number * interval_ns
@@ -116,8 +146,8 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
         simulation.run_until(at_ns / NS)
         state = _state(simulation, queue_id, bounds, progress, rng)
         if state is not None:
-            active, limits, prices, x = state
-            curves = _curves(simulation, task, queue_id, limits, active)
+            active, prices, x = state
+            curves = _curves(simulation, task, queue_id, run)
             for price, features in zip(prices, x, strict=True):
                 kept = rng.permutation(len(active))[:FLOWS_KEPT]
                 columns[0].append(features[:, kept].T)
@@ -136,25 +166,20 @@ def _state(
     bounds: Bounds,
     progress: Progress,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, Float64, list[float], list[Float64]] | None:
+) -> tuple[np.ndarray, list[float], list[Float64]] | None:
     """Compute the features at a poll, for some prices, and leave the progress as it was."""
     count = progress.seen.shape[1]
     dt_s = (int(progress.clock_ns[0]) - int(progress.clock_ns[1])) * 1e-9
-    copy = Progress(
-        progress.memory.copy(),
-        progress.link.copy(),
-        progress.seen.copy(),
-        progress.quiet_s.copy(),
-        progress.clock_ns.copy(),
-    )
+    copy = copy_of(progress)
     active, figures, memory = gather(table_of(simulation, queue_id, count).copy(), bounds, copy, dt_s)
     if not len(active):
         return None
     poll = Poll(*figures)
-    step.remember(memory, copy.link, poll, dt_s)
+    step.measure(memory, copy.link, poll, dt_s, bounds.frame_bytes)
+    step.remember(memory, poll, dt_s)
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
     x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes) for price in prices]
-    return active, figures[4], prices, x
+    return active, prices, x
 
 
 def _disturb(

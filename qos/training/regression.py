@@ -79,7 +79,7 @@ def _gradient(network: Network, x: Float64, curve: Float64) -> tuple[Float64, fl
     return pack(slopes), float(loss.mean()), float(regret.mean())
 
 
-def fit(theta: Float64, samples: Samples, epochs: int, seed: int, rate: float = 0.003) -> Iterator[Epoch]:
+def fit(theta: Float64, samples: Samples, epochs: int, seed: int, rate: float = 0.01) -> Iterator[Epoch]:
     """Fit the network, an epoch at a time, with Adam at a rate that falls to a tenth.
 
     Parameters

@@ -19,6 +19,7 @@ from schedulers.packet.limits.lfq.step import LINK_MEMORY, MEMORY, Float64, Netw
 
 Int64 = NDArray[np.int64]
 
+_measure = compiled(step.measure)
 _remember = compiled(step.remember)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
@@ -73,6 +74,17 @@ def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
     )
 
 
+def copy_of(progress: Progress) -> Progress:
+    """Copy a progress, for a fork."""
+    return Progress(
+        progress.memory.copy(),
+        progress.link.copy(),
+        progress.seen.copy(),
+        progress.quiet_s.copy(),
+        progress.clock_ns.copy(),
+    )
+
+
 @compiled
 def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> tuple[Int64, Float64, Float64]:
     """Read the counters: the active flows, their figures and memories; idle flows get their first limit.
@@ -116,7 +128,8 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     if len(active) == 0:
         return
     poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5])
-    _remember(memory, progress.link, poll, dt_s)
+    _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
+    _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
     wanted = _apply(
         network,
@@ -126,6 +139,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
         bounds.early_bytes,
         bounds.least_bytes,
         bounds.most_bytes,
+        bounds.frame_bytes,
     )
     for k in range(len(active)):
         table[active[k]].limit_bytes = int(wanted[k])

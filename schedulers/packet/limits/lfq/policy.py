@@ -14,24 +14,27 @@ import numpy as np
 
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
+from schedulers.packet.limits.lfq.online import Learner, fortune_of
 from schedulers.packet.limits.lfq.step import (
     LEAST_FRAMES,
     LINK_MEMORY,
     MEMORY,
+    Float64,
     Network,
     Poll,
     apply,
     early_limit_bytes,
     evaluate,
     features,
+    measure,
     remember,
 )
 
-PREFERENCES = MappingProxyType({"latency": 12.0, "balanced": 3.0, "throughput": 0.7})
+PREFERENCES = MappingProxyType({"latency": 20.0, "balanced": 4.0, "throughput": 1.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 1.2 % of throughput, with ``balanced`` 0.3 %,
-with ``throughput`` 0.07 %.
+With ``latency`` a millisecond of mean queue costs as much as 2 % of throughput, with ``balanced`` 0.4 %,
+with ``throughput`` 0.1 %.
 """
 DEFAULT_PREFERENCE = "balanced"
 ALPHA_RANGE = (0.1, 100.0)
@@ -61,6 +64,8 @@ class Lfq:
         The weights.
     alpha
         Price of a second of queueing, in shares of the rate (1/s); see `PREFERENCES`.
+    learner
+        Learns beside the weights, or None.
 
     Raises
     ------
@@ -68,9 +73,12 @@ class Lfq:
         If alpha is out of range.
     """
 
-    def __init__(self, context: QueueContext, network: Network, alpha: float) -> None:
+    def __init__(
+        self, context: QueueContext, network: Network, alpha: float, learner: Learner | None = None
+    ) -> None:
         check_alpha(alpha)
         self.network = network
+        self.learner = learner
         self._alpha = alpha
         self._frame = float(context.mtu_bytes)
         self._least = float(max(context.min_limit_bytes, LEAST_FRAMES * context.mtu_bytes))
@@ -78,19 +86,48 @@ class Lfq:
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
+        self._known = np.zeros((2, context.slots))
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
-        poll = as_poll(counters)
+        poll = self._as_known(as_poll(counters), slot)
         memory = self._memory[:, slot]
-        remember(memory, self._link, poll, dt_s)
+        measure(memory, self._link, poll, dt_s, self._frame)
+        remember(memory, poll, dt_s)
         x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
+        distance = evaluate(self.network, x)
+        if self.learner is not None:
+            fortune = fortune_of(poll, memory, self._link, dt_s)
+            self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
+            distance += self.learner.shift(x)
         wanted = apply(
-            self.network, memory, poll, evaluate(self.network, x), self._early, self._least, self._most
+            self.network,
+            memory,
+            poll,
+            distance,
+            self._early,
+            self._least,
+            self._most,
+            self._frame,
         )
         self._memory[:, slot] = memory
-        return wanted.astype(np.int64)
+        return self._explored(wanted, slot).astype(np.int64)
+
+    def _explored(self, wanted: Float64, slot: Int64) -> Float64:
+        """Give the limits to be in force: while it learns, not always those that the policy knows of."""
+        if self.learner is None:
+            return wanted
+        tried = np.floor(np.clip(wanted * self.learner.factor, self._least, self._most))
+        self._known[:, slot] = wanted, tried
+        return tried
+
+    def _as_known(self, poll: Poll, slot: Int64) -> Poll:
+        """Give the poll with the limits that the policy knows of."""
+        if self.learner is None:
+            return poll
+        wanted, tried = self._known[:, slot]
+        return poll._replace(limit_bytes=np.where(poll.limit_bytes == tried, wanted, poll.limit_bytes))
 
 
 def as_poll(counters: FlowCounters) -> Poll:

@@ -17,31 +17,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-FEATURES = 29
+FEATURES = 33
 """Inputs of the network."""
 
 # Rows of the memory that is kept of every flow.
 RATE, PREVIOUS_BACKLOG, LOWEST, MEAN_OCCUPANCY, LOST_FAST, LOST_SLOW = 0, 1, 2, 3, 4, 5
 EVENTS, SINCE_PACKETS, CYCLE_PACKETS, CYCLE_LOWEST, CYCLE_LOST, SINCE_LOST = 6, 7, 8, 9, 10, 11
 AGE_PACKETS, DROP_SHARE, WAS_DROPPING, LOG_LIMIT, SINCE_POLLS, PEAK = 12, 13, 14, 15, 16, 17
-CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT = 18, 19, 20, 21
-MEMORY = 22
+CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21, 22, 23
+BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
+ALLOWANCE, IN_FORCE = 28, 29
+MEMORY = 30
 
 # Places of what is remembered of the whole link.
-LINK_RATE, LINK_IDLE = 0, 1
-LINK_MEMORY = 2
+LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
+LINK_MEMORY = 5
 
 INITIAL_WINDOW_FRAMES = 10
-LEAST_FRAMES = 4
+LEAST_FRAMES = 3
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
+ROOM_FRAMES = 1.0
+"""A limit does not fall to less than what waits and so many frames."""
+RETURNED_SHARE = 0.5
+"""So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
-KEPT = 0.05
-"""A limit in force this near the wish is the wish, rounded or not worth a message."""
-_LEAST_RATE = 1.0  # bytes/s
+SERVED_EACH = 4.0
+"""Room made for a dropped packet is taken back when so many have been served; a loss is repaired by then."""
+LATEST_CYCLE = 0.3
+"""The latest cycle between losses weighs at least so much in the mean over cycles."""
+BUSY_WEIGHT = 0.1
+RECENT_WEIGHT = 0.4
+"""How much one poll weighs in a rate, and in that which shows a change of rate."""
+FINE = 0.005
+"""Shares of the rate around this size are told apart: what a too short limit loses is of this order."""
+LEAST_RATE = 1.0  # bytes/s
 
 
 class Poll(NamedTuple):
@@ -112,42 +126,79 @@ def start_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_byt
     return max(early_limit_bytes(network, rate_bps, alpha, frame_bytes), INITIAL_WINDOW_FRAMES * frame_bytes)
 
 
-def remember(memory: Float64, link: Float64, poll: Poll, dt_s: float) -> None:
-    """Update what is remembered of each flow, and of the link, with one poll.
+def measure(memory: Float64, link: Float64, poll: Poll, dt_s: float, frame_bytes: float) -> None:
+    """Learn how fast each flow and the link are served: from polls between which no queue was seen empty.
+
+    To be called before `remember`, with the same arguments.
 
     Parameters
     ----------
     memory
-        Shape ``(MEMORY, n)``, changed in place.
+        Shape ``(MEMORY, n)``, changed in place; what is remembered of flows that begin is forgotten.
     link
         Shape ``(LINK_MEMORY,)``, changed in place.
     poll
         What was counted.
     dt_s
         Time since the previous poll.
+    frame_bytes
+        Largest frame.
     """
     if poll.is_new.any():
         memory *= 1.0 - poll.is_new
         memory[LOWEST] += poll.is_new
+    busy = (poll.backlog_bytes > 0.0) & (memory[PREVIOUS_BACKLOG] > 0.0)
+    kept = np.where(busy, BUSY_WEIGHT, 0.0)
+    recent = np.where(busy, RECENT_WEIGHT, 0.0)
+    memory[BUSY_BYTES] += kept * (poll.sent_bytes - memory[BUSY_BYTES])
+    memory[BUSY_TIME] += kept * (dt_s - memory[BUSY_TIME])
+    memory[RECENT_BYTES] += recent * (poll.sent_bytes - memory[RECENT_BYTES])
+    memory[RECENT_TIME] += recent * (dt_s - memory[RECENT_TIME])
+    # A rate that has changed, not one that single frames blur, is learned anew.
+    expected = memory[RATE] * memory[RECENT_TIME]
+    change = np.abs(memory[RECENT_BYTES] - expected)
+    anew = busy & (change > np.maximum(0.25 * expected, 2.0 * frame_bytes))
+    memory[BUSY_BYTES] = np.where(anew, memory[RECENT_BYTES], memory[BUSY_BYTES])
+    memory[BUSY_TIME] = np.where(anew, memory[RECENT_TIME], memory[BUSY_TIME])
+    measured = memory[BUSY_BYTES] / np.maximum(memory[BUSY_TIME], 1e-9)
+    served = poll.sent_bytes / dt_s
+    faster = np.where(served > memory[RATE] + frame_bytes / dt_s, served, memory[RATE])
+    unknown = np.where(memory[RATE] <= LEAST_RATE, served, faster)
+    memory[RATE] = np.maximum(np.where(busy, measured, unknown), LEAST_RATE)
+
+    total = poll.sent_bytes.sum()
+    if busy.any():
+        if abs(total / dt_s - link[LINK_RATE]) > 0.3 * link[LINK_RATE]:
+            link[LINK_BYTES] *= 0.5
+            link[LINK_TIME] *= 0.5
+        link[LINK_BYTES] += BUSY_WEIGHT * (total - link[LINK_BYTES])
+        link[LINK_TIME] += BUSY_WEIGHT * (dt_s - link[LINK_TIME])
+        link[LINK_RATE] = link[LINK_BYTES] / link[LINK_TIME]
+    else:
+        link[LINK_RATE] = max(link[LINK_RATE], 0.5 * (link[LINK_RATE] + total / dt_s))
+    idle = max(1.0 - total / max(link[LINK_RATE] * dt_s, LEAST_RATE), -1.0)
+    link[LINK_IDLE] += 0.1 * (idle - link[LINK_IDLE])
+    link[LINK_IDLE_LONG] += 0.02 * (idle - link[LINK_IDLE_LONG])
+
+
+def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
+    """Update what is remembered of each flow with one poll, after `measure`.
+
+    Parameters
+    ----------
+    memory
+        Shape ``(MEMORY, n)``, changed in place.
+    poll, dt_s
+        As of `measure`.
+    """
     limit = poll.limit_bytes
     occupancy = np.minimum(poll.backlog_bytes / limit, 2.0)
-    busy = (poll.backlog_bytes > 0.0) & (memory[PREVIOUS_BACKLOG] > 0.0)
-    served = poll.sent_bytes / dt_s
-    rate = memory[RATE]
-    weight = np.where(served > rate, 0.5, np.where(busy, 0.25, 0.0))
-    weight = np.where(rate <= _LEAST_RATE, 1.0, weight)
-    memory[RATE] = np.maximum(rate + weight * (served - rate), _LEAST_RATE)
-    total = poll.sent_bytes.sum() / dt_s
-    if total > link[LINK_RATE]:
-        link[LINK_RATE] += 0.5 * (total - link[LINK_RATE]) if link[LINK_RATE] > 0.0 else total
-    elif busy.any():
-        link[LINK_RATE] += 0.25 * (total - link[LINK_RATE])
-    idle = 1.0 - min(total / max(link[LINK_RATE], _LEAST_RATE), 1.0)
-    link[LINK_IDLE] += 0.1 * (idle - link[LINK_IDLE])
-
-    lost = 1.0 - np.minimum(served / memory[RATE], 1.0)
+    # Signed: where single frames blur a poll's count, what is too much and too little adds up to nothing.
+    lost = np.maximum(1.0 - poll.sent_bytes / (memory[RATE] * dt_s), -1.0)
     memory[LOST_FAST] += 0.25 * (lost - memory[LOST_FAST])
     memory[LOST_SLOW] += 0.03 * (lost - memory[LOST_SLOW])
+    memory[LOST_LONG] += 0.01 * (lost - memory[LOST_LONG])
+    memory[EMPTY] += 0.03 * (np.where(poll.backlog_bytes == 0.0, 1.0, 0.0) - memory[EMPTY])
     memory[MEAN_OCCUPANCY] += 0.1 * (occupancy - memory[MEAN_OCCUPANCY])
     dropping = np.where(poll.dropped_packets > 0.0, 1.0, 0.0)
     share = poll.dropped_packets / np.maximum(poll.dropped_packets + poll.sent_packets, 1.0)
@@ -161,10 +212,12 @@ def remember(memory: Float64, link: Float64, poll: Poll, dt_s: float) -> None:
     memory[SINCE_SUM] += occupancy
     memory[LOWEST] = np.minimum(memory[LOWEST], occupancy)
     polls = memory[SINCE_POLLS]
-    memory[CYCLE_PACKETS] += event * (memory[SINCE_PACKETS] - memory[CYCLE_PACKETS])
-    memory[CYCLE_LOWEST] += event * (memory[LOWEST] - memory[CYCLE_LOWEST])
-    memory[CYCLE_LOST] += event * (memory[SINCE_LOST] / polls - memory[CYCLE_LOST])
-    memory[CYCLE_MEAN] += event * (memory[SINCE_SUM] / polls - memory[CYCLE_MEAN])
+    # A mean over the last cycles between losses; the first one, slow start, is forgotten with the second.
+    weight = event * np.maximum(1.0 / np.maximum(memory[EVENTS], 1.0), LATEST_CYCLE)
+    memory[CYCLE_PACKETS] += weight * (memory[SINCE_PACKETS] - memory[CYCLE_PACKETS])
+    memory[CYCLE_LOWEST] += weight * (memory[LOWEST] - memory[CYCLE_LOWEST])
+    memory[CYCLE_LOST] += weight * (memory[SINCE_LOST] / polls - memory[CYCLE_LOST])
+    memory[CYCLE_MEAN] += weight * (memory[SINCE_SUM] / polls - memory[CYCLE_MEAN])
     memory[EVENTS] += event
     quiet = 1.0 - event
     memory[SINCE_PACKETS] *= quiet
@@ -207,9 +260,9 @@ def features(
     x[2] = np.minimum(poll.backlog_bytes / limit, 2.0)
     x[3] = memory[LOWEST]
     x[4] = memory[MEAN_OCCUPANCY]
-    x[5] = 1.0 - np.minimum(poll.sent_bytes / (dt_s * rate), 1.0)
+    x[5] = np.maximum(1.0 - poll.sent_bytes / (dt_s * rate), -1.0)
     x[6] = memory[LOST_FAST]
-    x[7] = memory[LOST_SLOW]
+    x[7] = np.arcsinh(memory[LOST_SLOW] / FINE) / 3.0
     x[8] = memory[WAS_DROPPING]
     x[9] = np.where(memory[EVENTS] == 0.0, 1.0, 0.0)
     x[10] = 1.0 / (1.0 + memory[EVENTS])
@@ -217,20 +270,24 @@ def features(
     x[12] = steady * (np.log(1.0 + memory[CYCLE_PACKETS]) / 5.0 - 1.0)
     x[13] = steady * np.log(window / limit_packets) / 2.0
     x[14] = steady * memory[CYCLE_LOWEST]
-    x[15] = steady * memory[CYCLE_LOST]
+    x[15] = steady * np.arcsinh(memory[CYCLE_LOST] / FINE) / 3.0
     x[16] = np.log(alpha * dt_s) / 2.0
     x[17] = np.log(1.0 + rate * dt_s / frame_bytes) / 3.0 - 1.0
     x[18] = np.log(float(n)) / 3.0
-    x[19] = link[LINK_IDLE]
+    x[19] = np.arcsinh(link[LINK_IDLE] / FINE) / 3.0
     x[20] = np.log(1.0 + memory[AGE_PACKETS]) / 5.0 - 1.0
-    x[21] = np.log(rate * n / max(link[LINK_RATE], _LEAST_RATE)) / 3.0
-    x[22] = memory[DROP_SHARE]
+    x[21] = np.log(rate * n / max(link[LINK_RATE], LEAST_RATE)) / 3.0
+    x[22] = np.arcsinh(memory[DROP_SHARE] / FINE) / 3.0
     x[23] = np.where(poll.backlog_bytes == 0.0, 1.0, 0.0)
     x[24] = steady * memory[CYCLE_MEAN]
     x[25] = steady * np.log(alpha * window * frame_bytes / rate) / 2.0
     x[26] = memory[GROWTH]
     x[27] = np.log(1.0 + poll.sent_packets) / 3.0 - 1.0
     x[28] = memory[PEAK]
+    x[29] = np.arcsinh(memory[LOST_LONG] / FINE) / 3.0
+    x[30] = memory[EMPTY]
+    x[31] = np.arcsinh(link[LINK_IDLE_LONG] / FINE) / 3.0
+    x[32] = np.log(alpha * (memory[MEAN_OCCUPANCY] * limit + 1.0) / rate) / 2.0
     return np.minimum(np.maximum(x, -3.0), 3.0)
 
 
@@ -250,6 +307,7 @@ def apply(
     early_bytes: float,
     least_bytes: float,
     most_bytes: float,
+    frame_bytes: float,
 ) -> Float64:
     """Change the limits and give those to be in force, bytes, shape ``(n,)``.
 
@@ -265,14 +323,15 @@ def apply(
         See `early_limit_bytes`.
     least_bytes, most_bytes
         Bounds of a limit.
+    frame_bytes
+        Largest frame.
     """
-    # Whole bytes are in force: the exact wish is kept, so that small steps add up.
+    limit = poll.limit_bytes
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
-    change = pace * distance
-    change = np.minimum(np.maximum(change, -LARGEST_STEP), LARGEST_STEP)
-    kept = memory[LOG_LIMIT]
-    in_force = np.log(poll.limit_bytes)
-    base = np.where(np.abs(kept - in_force) < KEPT, kept, in_force)
+    change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
+    # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.
+    ours = memory[IN_FORCE] == limit
+    base = np.where(ours, memory[LOG_LIMIT], np.log(limit))
     age = memory[AGE_PACKETS]
     begins = age < INITIAL_WINDOW_FRAMES
     calm = memory[EVENTS] == 0.0
@@ -281,6 +340,12 @@ def apply(
     change = np.where(calm & begins, 0.0, change)
     wanted = np.minimum(np.maximum(base + change, np.log(least_bytes)), np.log(most_bytes))
     memory[LOG_LIMIT] = wanted
-    size = np.floor(np.exp(wanted))
-    limit = poll.limit_bytes
-    return np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
+    # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
+    allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
+    memory[ALLOWANCE] = allowance + RETURNED_SHARE * frame_bytes * poll.dropped_packets
+    # For the same reason a limit falls only above what waits: the sender backs off first.
+    room = np.minimum(limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
+    size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))
+    size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
+    memory[IN_FORCE] = size
+    return size

@@ -15,7 +15,7 @@ from qos.errors import InputError
 from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.step import Float64, Network
 
-FORMAT = 1
+FORMAT = 2
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4

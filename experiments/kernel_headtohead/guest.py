@@ -105,7 +105,7 @@ def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict
     children = {
         "bulk": Child(path.receiver, lambda tell: tell(traffic.receive_bulk(listeners, clock.warm_s, end_s))),
         "sender": Child(
-            path.sender, lambda tell: tell(traffic.send_bulk(RECEIVER, controls, start_s, end_s + DRAIN_S))
+            path.sender, lambda tell: tell(traffic.send_bulk(RECEIVER, controls, start_s, end_s))
         ),
     }
     if scenario.with_voice:

@@ -8,7 +8,6 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
@@ -53,8 +52,13 @@ def send_bulk(address: str, controls: Sequence[str], start_s: float, end_s: floa
         selector.register(flow, selectors.EVENT_WRITE)
     while time.monotonic() < end_s:
         for key, _ in selector.select(0.1):
-            with suppress(BlockingIOError):
+            try:
                 key.fileobj.send(CHUNK)  # type: ignore[union-attr]
+            except BlockingIOError:
+                continue
+            except OSError:
+                if time.monotonic() < end_s:  # the receivers close theirs at the end
+                    raise
     return len(controls)
 
 

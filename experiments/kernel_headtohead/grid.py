@@ -70,6 +70,7 @@ class Scenario:
         if self.traffic == "rtts16":
             return tuple(("cubic", rtt / 1e3) for rtt in MIXED_RTTS_MS)
         controls = {
+            "reno1": ["reno"],
             "cubic1": ["cubic"],
             "bbr1": ["bbr"],
             "mixed8": ["reno"] * 3 + ["cubic"] * 3 + ["bbr"] * 2,

@@ -102,6 +102,23 @@ def test_the_classic_classifier_sorts_in_the_kernel_as_it_does_here(lab: Lab) ->
     assert {int(minor, 16): packets for minor, packets in used_classes(lab).items()} == expected
 
 
+def test_cls_flow_splits_no_flow_and_gives_most_a_queue_of_their_own(lab: Lab) -> None:
+    trial = ("tc", "filter", "add", "dev", "v0", "parent", "9:", "protocol", "ip", "prio", "1")
+    lab.tc("qdisc", "add", "dev", "v0", "root", "handle", "9:", "htb")
+    words = ("handle", "1", "flow", "hash", "keys", "src", "divisor", "8")
+    lacking = lab.run(*trial, *words).returncode
+    lab.tc("qdisc", "del", "dev", "v0", "root")
+    if lacking:
+        pytest.skip("this kernel has no cls_flow")
+    lab.qos("attach", "v0", "--rate", "1gbit", "--flows", "256", "--classifier", "flow")
+    assert "flow" in lab.tc("filter", "show", "dev", "v0")
+    send_flows(lab, 40, 3)
+    counts = list(used_classes(lab).values())
+    assert sum(counts) == 120
+    assert all(count % 3 == 0 for count in counts)
+    assert len(counts) >= 30
+
+
 @pytest.mark.parametrize("isolate", ["source-host", "destination-host"])
 def test_hosts_share_a_queue_each_when_hosts_are_isolated(lab: Lab, isolate: str) -> None:
     lab.qos("attach", "v0", "--rate", "1gbit", "--flows", "64", "--isolate", isolate)

@@ -124,9 +124,10 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         _try(
             "cls_bpf",
             lambda: kernel.apply([SetClassifier("p0", 2, replace(spec, form="cbpf"), create=True)]),
-            "cls_flow is used where it exists (hash); --ingress does not work",
+            "cls_flow or cls_u32 is used where it exists; flows share queues more often",
         ),
-        _try("cls_flow", lambda: _try_flow(kernel), "no way out where cls_bpf is missing"),
+        _try("cls_flow", lambda: _try_form(kernel, "flow"), "only of use where cls_bpf is missing"),
+        _try("cls_u32", lambda: _try_form(kernel, "u32"), "only of use where both of these are missing"),
         _try("eBPF flow map", _try_flow_map, "flows share queues now and then (classic BPF)"),
         _try("ifb", lambda: kernel.apply([AddIfb("p-ifb")]), "--ingress does not work"),
         _try(
@@ -136,11 +137,11 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         ),
     ]
     kernel.close()
-    both = [row.status for row in checks if row.name in ("cls_bpf", "cls_flow")]
+    forms = [row.status for row in checks if row.name in ("cls_bpf", "cls_flow", "cls_u32")]
     checks.append(
         Check(
             "a classifier",
-            OK if OK in both else MISSING,
+            OK if OK in forms else MISSING,
             "",
             "every flow would share one queue",
             is_essential=True,
@@ -158,8 +159,8 @@ def _try(name: str, action: Callable[[], None], consequence: str, essential: boo
     return Check(name, OK, "", "", essential)
 
 
-def _try_flow(kernel: Kernel) -> None:
-    spec = ClassifierSpec("flow", has_ethernet_header=True, form="flow")
+def _try_form(kernel: Kernel, form: str) -> None:
+    spec = ClassifierSpec("flow", has_ethernet_header=True, form=form)
     kernel.apply([SetClassifier("p0", 2, spec, create=True)])
 
 

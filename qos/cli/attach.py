@@ -101,7 +101,7 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
 @click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
 @click.option("--isolate", default="flow", show_default=True, help="flow, source-host or destination-host.")
-@click.option("--classifier", default="auto", show_default=True, help="auto, ebpf, cbpf or flow.")
+@click.option("--classifier", default="auto", show_default=True, help="auto, ebpf, cbpf, flow or u32.")
 @click.option("--metrics", metavar="ADDR:PORT", help="Serve Prometheus metrics; :PORT is loopback.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; needs no root.")
 @click.option("--force", is_flag=True, help="Replace a foreign root qdisc (detach restores it).")

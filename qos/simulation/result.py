@@ -317,7 +317,7 @@ def _queue_result(scenario: Scenario, paths: Paths, state: State, number: int, n
 
     direction = paths.directions[number]
     sent = int(record["sent_packets"])
-    sent_bits = int(link["transmitted_bytes"]) * 8
+    still_ns = max(int(link["transmission_end_ns"]) - now_ns, 0)
     return QueueResult(
         link=direction[0],
         node=direction[1],
@@ -341,7 +341,7 @@ def _queue_result(scenario: Scenario, paths: Paths, state: State, number: int, n
         drops=int(record["dropped_packets"]),
         marks=int(record["marked_packets"]),
         waiting=int(record["packets"]),
-        utilization=_ratio(sent_bits, int(link["rate_bps"]) * now_ns * 1e-9),
+        utilization=_ratio(int(link["busy_ns"]) - still_ns, now_ns),
         wire_losses=int(link["lost_packets"]),
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
+    APP_LIMITED,
     BULK,
     EVENT_PACE,
     EVER_RETRANSMITTED,
@@ -64,6 +65,9 @@ def transmit_segment(root: Record, flow_index: int, number: int) -> None:
     segment.delivered_ns = flow.delivered_ns
     segment.delivered_bytes = flow.delivered_bytes
     size = segment.size_bytes
+    segment.flags &= ~APP_LIMITED
+    if flow.app_limited_bytes > 0:
+        segment.flags |= APP_LIMITED
     flags = PACKET_ECT if flow.ecn else 0
     if flow.state == RECOVERY or flow.state == REDUCED:
         flow.prr_out += size
@@ -129,6 +133,13 @@ def _paced(root: Record, flow_index: int, flow: Record) -> bool:
 
 
 @inlined
+def _note_idle(flow: Record) -> None:
+    """Remember that the application, not the window, ended what is sent (delivery rate draft, section 3.4)."""
+    if flow.written_bytes == flow.next_bytes and flow.lost_bytes <= flow.retransmitted_bytes:
+        flow.app_limited_bytes = max(flow.delivered_bytes + in_flight(flow), 1)
+
+
+@inlined
 def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]
@@ -140,9 +151,11 @@ def send_pending(root: Record, flow_index: int) -> None:
             return
         number = _choose(root, flow, available)
         if number == NONE:
+            _note_idle(flow)
             return
         if flow.pacing and flow.pacing_rate_bps > 0.0:
-            size = slot(root, flow, number).size_bytes + flow.header_bytes
+            # Rates are of payload, as delivery is measured: Linux paces by the length without headers.
+            size = slot(root, flow, number).size_bytes
             flow.pace_next_ns = root.now_ns + int(size * 8e9 / flow.pacing_rate_bps)
         transmit_segment(root, flow_index, number)
 

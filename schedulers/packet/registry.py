@@ -50,7 +50,8 @@ class QueueConfiguration:
     target_s, interval_s
         CoDel and COBALT: target delay and interval; PIE: reference delay in `target_s`; more than 0.
     update_s, burst_s, alpha, beta
-        PIE: update interval, burst allowance, gains (1/s).
+        PIE: update interval, burst allowance, gains (1/s). RFC 8033 allows a burst of 150 ms, as ``fq_pie``
+        here; ``pie`` has the 15 ms and the 25 packets that ns-3.44 gives it.
     ecn
         Mark ECN-capable packets instead of dropping them.
     ce_threshold_s
@@ -176,7 +177,7 @@ _DISCIPLINES = MappingProxyType(
         "fq_pie": (
             SCHEDULE_FAIR,
             AQM_PIE,
-            {"flows": 1024, "limit_packets": 10240, "target_s": 0.015},
+            {"flows": 1024, "limit_packets": 10240, "target_s": 0.015, "burst_s": 0.15},
         ),
         "fq_cobalt": (SCHEDULE_FAIR, AQM_COBALT, {"flows": 1024, "limit_packets": 10240}),
         "cake": (

@@ -2,7 +2,7 @@
 
 from qos.simulation.batch import run_batch
 from qos.simulation.polling import PolledLimits
-from qos.simulation.result import FlowResult, QueueResult, Result
+from qos.simulation.result import Distribution, FlowResult, QueueResult, Result
 from qos.simulation.scenario import (
     AdaptiveBitrate,
     Bulk,
@@ -24,6 +24,7 @@ __all__ = [
     "AdaptiveBitrate",
     "Bulk",
     "ConstantRate",
+    "Distribution",
     "FixedSize",
     "Flow",
     "FlowResult",

@@ -38,7 +38,6 @@ def transmitted(root: Record, link_index: int) -> None:
     link = links(root)[link_index]
     index: int = link.transmitting
     link.transmitting = NONE
-    packet = packets(root)[index]
     link.transmitted_packets += 1
     if link.loss_probability > 0.0 and uniform(link) < link.loss_probability:
         link.lost_packets += 1

@@ -61,6 +61,18 @@ def check_whole(what: str, value: object, low: int, high: int) -> None:
         raise ValueRefusedError(f"{what} must be a whole number from {low} to {high}, not {value!r}")
 
 
+def check_flag(what: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises
+    ------
+    ValueRefusedError
+        If it is not.
+    """
+    if not isinstance(value, bool):
+        raise ValueRefusedError(f"{what} must be true or false, not {str(value)[:40]!r}")
+
+
 @dataclass(frozen=True)
 class Bulk:
     """Send as much as the connection carries; the application writes `write_bytes` at once."""
@@ -234,6 +246,8 @@ class Transport:
         check_whole("initial_cwnd", self.initial_cwnd, 1, 10_000)
         refuse_unknown("recovery", self.recovery, RECOVERIES)
         refuse_unknown("loss detection", self.loss_detection, LOSS_DETECTIONS)
+        for name in ("hystart", "friendly", "ecn", "pacing", "byte_counting", "handshake"):
+            check_flag(name, getattr(self, name))
         check_whole("ack_every", self.ack_every, 1, 2)
         check_whole("quick_acks", self.quick_acks, 0, 1000)
         check_range("delayed_ack_s", self.delayed_ack_s, 0, 1, open_low=True)
@@ -246,9 +260,9 @@ class Transport:
     def linux(cls, **changes: Any) -> Transport:
         """Make the stack of a Linux host as it comes (6.x, ``net.ipv4.tcp_*`` untouched), but for `changes`.
 
-        Loss detection by RACK-TLP, recovery by PRR, HyStart, delayed acknowledgements after 16 quick ones, a
-        first window of ten segments, byte counting, least RTO 200 ms, round-trip times in microseconds, buffers
-        that may grow to 4 MiB (sender) and 3 MiB of window (receiver), MSS 1448 (MTU 1500 with timestamps).
+        Loss detection by RACK-TLP, recovery by PRR, HyStart, delayed acknowledgements after 16 quick ones,
+        a first window of ten segments, byte counting, least RTO 200 ms, exact round-trip times, buffers that
+        may grow to 4 MiB (sender) and 3 MiB of window (receiver), MSS 1448 (MTU 1500 with timestamps).
 
         Parameters
         ----------
@@ -279,7 +293,7 @@ _LINUX = MappingProxyType(
     }
 )
 STACKS = ("ns3", "linux")
-"""Named sets of the values of `Transport`: the defaults, which are those of the LFQ paper's ns-3, and Linux."""
+"""Named sets of the values of `Transport`: the defaults (the LFQ paper's ns-3), and Linux."""
 
 
 def transport_of(stack: str, **changes: Any) -> Transport:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     APP_LIMITED,
+    BBR,
     BULK,
     EVENT_PACE,
     EVER_RETRANSMITTED,
@@ -19,6 +20,7 @@ from qos.simulation.layout import (
 from qos.simulation.memory import flows, post, schedule, slot
 from qos.simulation.rtt import start_timer
 from qos.simulation.scoreboard import first_unsacked, grow_ring, in_flight, next_lost
+from qos.simulation.senders.bbr import bbr_burst_segments
 from schedulers.packet.layout import NONE, PACKET_ECT, PACKET_RETRANSMISSION, Record
 from schedulers.packet.memory import packets, take
 
@@ -134,7 +136,7 @@ def _paced(root: Record, flow_index: int, flow: Record) -> bool:
 
 @inlined
 def _note_idle(flow: Record) -> None:
-    """Remember that the application, not the window, ended what is sent (delivery rate draft, section 3.4)."""
+    """Remember that not the window ended what is sent (delivery rate draft, section 3.4)."""
     if flow.written_bytes == flow.next_bytes and flow.lost_bytes <= flow.retransmitted_bytes:
         flow.app_limited_bytes = max(flow.delivered_bytes + in_flight(flow), 1)
 
@@ -143,12 +145,15 @@ def _note_idle(flow: Record) -> None:
 def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]
+    burst = 0
     while True:
         available = min(flow.cwnd_bytes, flow.receive_window_bytes) - in_flight(flow)
         if available <= 0:
             return
-        if flow.pacing and _paced(root, flow_index, flow):
-            return
+        if flow.pacing and burst == 0:
+            if _paced(root, flow_index, flow):
+                return
+            burst = bbr_burst_segments(flow) if flow.sender == BBR else 1
         number = _choose(root, flow, available)
         if number == NONE:
             _note_idle(flow)
@@ -156,7 +161,9 @@ def send_pending(root: Record, flow_index: int) -> None:
         if flow.pacing and flow.pacing_rate_bps > 0.0:
             # Rates are of payload, as delivery is measured: Linux paces by the length without headers.
             size = slot(root, flow, number).size_bytes
-            flow.pace_next_ns = root.now_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            start_ns = max(flow.pace_next_ns, root.now_ns)
+            flow.pace_next_ns = start_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            burst -= 1
         transmit_segment(root, flow_index, number)
 
 

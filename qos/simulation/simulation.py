@@ -13,7 +13,7 @@ from qos.errors import ValueRefusedError
 from qos.simulation.build import build, check_memory, nanoseconds
 from qos.simulation.layout import DONE, NEEDS_EVENTS, State
 from qos.simulation.paths import Paths, find_paths
-from qos.simulation.result import Result, collect
+from qos.simulation.result import Distribution, Result, collect, delay_distribution, sojourn_distribution
 from qos.simulation.scenario import RateFunction, Scenario, check_whole
 from qos.simulation.state import bind, copied, grown, memory_bytes, set_rate
 
@@ -191,6 +191,29 @@ class Simulation:
     def result(self) -> Result:
         """Collect what was measured so far."""
         return collect(self._scenario, self._paths, self._state, self._cpu_s)
+
+    def rtt_distribution(self, flow: int) -> Distribution:
+        """Give the distribution of a flow's round-trip times so far; of a udp flow's one-way delays.
+
+        Raises
+        ------
+        ValueRefusedError
+            If there is no flow of this number.
+        """
+        if not 0 <= flow < len(self._state.flows):
+            raise ValueRefusedError(f"flow {flow}: there are only {len(self._state.flows)} flows")
+        return delay_distribution(self._state, flow)
+
+    def sojourn_distribution(self, queue_id: int = 0) -> Distribution:
+        """Give the distribution of the times that packets waited in a queue so far.
+
+        Raises
+        ------
+        ValueRefusedError
+            If there is no queue of this number.
+        """
+        self._block(queue_id)
+        return sojourn_distribution(self._state, queue_id)
 
     def _block(self, queue_id: int) -> slice:
         if not 0 <= queue_id < len(self._state.queues):

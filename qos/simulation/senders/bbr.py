@@ -4,6 +4,8 @@
 # Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
+import math
+
 from qos.compiled import compiled
 from qos.simulation.layout import LOSS, RECOVERY
 from schedulers.packet.layout import Record
@@ -24,6 +26,10 @@ PROBE_RTT_NS = 200_000_000
 LEAST_SEGMENTS = 4
 PACING_MARGIN = 0.99
 """Linux paces at a percent less than it measured, so that the queue of an overestimate drains."""
+BURST_S = 1 / 1024
+"""Linux hands down at once what the pacing rate sends in so long (`sk_pacing_shift`)..."""
+LEAST_PAIR_BPS = 1.2e6
+"""...and at least two segments from this rate on."""
 NS = 1e9
 
 
@@ -55,16 +61,27 @@ def _observe_bandwidth(flow: Record, sample_bps: float) -> None:
 
 
 @compiled
+def bbr_burst_segments(flow: Record) -> int:
+    """Give how many segments are sent at once at the present pacing rate, as Linux does it."""
+    least = 2 if flow.pacing_rate_bps >= LEAST_PAIR_BPS else 1
+    return max(int(flow.pacing_rate_bps / 8.0 * BURST_S / flow.mss_bytes), least)
+
+
+@compiled
 def _target_bytes(flow: Record, gain: float) -> int:
-    """Give gain times the bandwidth-delay product and room for bursts, at least four segments."""
+    """Give gain times the bandwidth-delay product and room for three bursts, in pairs of segments.
+
+    The room lets a queue stand at the end of a phase that drains; two segments more while probing put more in
+    flight even where the product is tiny (bbr_quantization_budget in Linux).
+    """
     if flow.bbr_rtt_ns == 0:
         return int(flow.initial_window_bytes)
     product = flow.bbr_max_0_bps * flow.bbr_rtt_ns / NS / 8.0
-    room = 3
+    count = math.ceil(gain * product / flow.mss_bytes) + 3 * bbr_burst_segments(flow)
+    count += count % 2
     if flow.bbr_state == PROBE_BW and flow.bbr_cycle == 0:
-        # So that probing puts more in flight even where the product is tiny (Linux, bbr_quantization_budget).
-        room = 5
-    return max(int(gain * product) + room * flow.mss_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+        count += 2
+    return max(count, LEAST_SEGMENTS) * int(flow.mss_bytes)
 
 
 @compiled

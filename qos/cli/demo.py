@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, verb
+from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, print_table, verb
 from qos.errors import InputError, ValueRefusedError
 
 if TYPE_CHECKING:
@@ -117,10 +117,12 @@ def _measure(settings: CommandSettings, scenario: Scenario) -> list[Outcome]:
 
     queues = default_queues(scenario, DEFAULT_POLICY)
     screen = console(settings, stderr=True)
-    if settings.as_json or settings.verbosity < 0 or not screen.is_terminal:
+    seconds = scenario.duration_s
+    if settings.as_json or settings.verbosity < 0:
         return compare(scenario, queues, lambda _name: None)
+    if not screen.is_terminal:
+        return compare(scenario, queues, lambda name: screen.print(f"{name} ({seconds:g} s)"))
     with screen.status("building the network") as line:
-        seconds = scenario.duration_s
 
         def progress(name: str) -> None:
             line.update(f"{name} ({seconds:g} s of {len(scenario.controls)} TCP flows)")
@@ -133,19 +135,20 @@ def _table(settings: CommandSettings, outcomes: list[Outcome]) -> None:
 
     if not outcomes:
         raise InputError("nothing was measured")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("queue", no_wrap=True)
-    for title in ("throughput", "utilisation", "Jain", "delay mean", "delay p99", "drops"):
-        table.add_column(title, justify="right")
+    # Units stand in the heads: the whole table fits 80 columns.
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("\nqueue", no_wrap=True)
+    for title in ("\nMbit/s", "\nutilised", "\nJain", "delay\nmean ms", "delay\np99 ms", "\ndrops"):
+        table.add_column(title, justify="right", no_wrap=True)
     for outcome in outcomes:
         row: dict[str, Any] = outcome.to_json()
         table.add_row(
             str(row["queue"]),
-            f"{row['throughput_bps'] / 1e6:.1f} Mbit/s",
+            f"{row['throughput_bps'] / 1e6:.1f}",
             f"{row['utilisation']:.1%}",
             f"{row['jain']:.3f}",
-            f"{row['delay_mean_s'] * 1e3:.1f} ms",
-            f"{row['delay_p99_s'] * 1e3:.1f} ms",
+            f"{row['delay_mean_s'] * 1e3:.1f}",
+            f"{row['delay_p99_s'] * 1e3:.1f}",
             str(row["drops"]),
         )
-    console(settings).print(table)
+    print_table(settings, table)

@@ -33,7 +33,12 @@ def _progress(settings: CommandSettings) -> Iterator[Callable[[str, float], None
 
 @verb(short_help="Plan a network: who is admitted, on which paths, with which settings.")
 @click.argument("source", required=False, metavar="[FILE]")
-@click.option("--demands", type=click.Path(dir_okay=False), metavar="FILE", help="Demands of a second file.")
+@click.option(
+    "--demands",
+    metavar="FILE",
+    help="Demands of a second file: YAML, JSON, a traffic matrix (CSV, SNDlib XML); or drawn by --seed: "
+    "random:COUNT, gravity:RATE.",
+)
 @click.option("--out", type=click.Path(dir_okay=False), metavar="PLAN", help="Write the plan (JSON).")
 @click.option("--force", is_flag=True, help="Replace PLAN if it exists.")
 @click.option(

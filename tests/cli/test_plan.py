@@ -69,7 +69,7 @@ def test_the_document_has_the_keys_of_a_plan_and_one_schema(
     network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = document(capsys, network)
-    assert set(KEYS) <= set(found)
+    assert set(found) == set(KEYS)
     assert found["schema"] == 1
     assert {flow["name"] for flow in found["flows"]} == {"call", "copy"}
     for flow in found["flows"]:

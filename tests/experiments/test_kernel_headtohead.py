@@ -41,7 +41,7 @@ def test_the_default_is_twelve_of_the_grid_and_order_repeats_with_its_seed() -> 
 
 
 def test_a_cell_survives_its_document() -> None:
-    cell = Cell(every_scenario()[3], "cake", 2)
+    cell = Cell(every_scenario()[3], "cake", 2, 1.0, 3.0)
     assert Cell.from_json(cell.to_json()) == cell
 
 

@@ -12,9 +12,12 @@ from qos.demands import EntanglementDemand, FlowDemand
 from qos.engine import plan, replan
 from qos.engine.explain import apply_change
 from qos.plan_changes import diff
+from qos.plan_check import violations
 from qos.plan_files import plan_from_json
+from qos.plan_simulation import PlayOptions, simulate_plan
 from qos.planning import Plan, PlanOptions, Scenario
 from qos.scenarios import load, scenario
+from topologies.files import load as load_topology
 from topologies.links import WiredLink
 from topologies.model import Node, Topology
 
@@ -160,6 +163,22 @@ def test_without_control_in_the_topology_pairs_are_scheduled_alone() -> None:
     assert found.flows == {}
     assert found.schedule is not None
     assert found.schedule.tasks[0].name == "k"
+
+
+def test_pairs_of_any_rates_are_planned_and_none_fails_the_plan() -> None:
+    star = load_topology("star")
+    asked = [
+        EntanglementDemand(one, other, rate, 0.65, probability=0.9)
+        for one, other, rate in (("0", "1", 0.37), ("1", "2", 0.9), ("0", "2", 0.11), ("0", "1", 1e-9))
+    ]
+    found = plan(scenario(star, [*asked, EntanglementDemand("0", "1", 1e9, 0.65)]))
+    assert found.schedule is not None
+    assert found.schedule.hyperperiod_slots <= 1 << 16
+    assert [one.name for one in found.rejected] == ["0-1#3"]
+    for one, wanted in zip(found.entanglement.values(), asked, strict=True):
+        assert one.rate_ebit_per_s >= wanted.rate_ebit_per_s
+    assert not violations(found)
+    assert simulate_plan(found, PlayOptions(runs=1)).demands
 
 
 def test_nothing_asked_gives_an_empty_plan() -> None:

@@ -75,7 +75,7 @@ def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_distributions(path: Path, delays: Sequence[Distribution], waits: Sequence[Distribution]) -> None:
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, group in (("rtt", delays), ("sojourn", waits)):
         for number, each in enumerate(group):
             arrays[f"{name}_{number}_edges_s"] = each.edges_s

@@ -277,7 +277,7 @@ class Transport:
         return replace(cls(**_LINUX), **changes)
 
 
-_LINUX = MappingProxyType(
+_LINUX: Mapping[str, Any] = MappingProxyType(
     {
         "mss_bytes": 1448,
         "initial_cwnd": 10,

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -50,10 +49,11 @@ def _read_ahead(typing_context: Any, number: Any) -> Any:  # noqa: ARG001
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         pointer = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        flag = ir.IntType(32)
+        flag = cgutils.int32_t
+        ir = cgutils.ir  # type: ignore[attr-defined]
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, flag, flag, flag])
         hint = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
-        # For reading and writing, to be kept in all levels, in the cache of data.
+        # For reading, to be kept in all levels, in the cache of data.
         builder.call(hint, [pointer, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 

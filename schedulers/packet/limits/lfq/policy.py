@@ -94,7 +94,7 @@ class Lfq:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
         poll = self._as_known(as_poll(counters), slot)
-        memory = self._memory[:, slot]
+        memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         remember(memory, poll, dt_s)
         x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)

@@ -75,6 +75,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Titles of the page, and the modules below each."""
 
+WIDTH = 88
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
 _TABLE = re.compile(r"^=+ +=[= ]*$.*^=+ +=[= ]*$", re.MULTILINE | re.DOTALL)
 _LISTS = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "Other Parameters")
@@ -108,6 +109,24 @@ def _signature(value: Any, *, method: bool = False) -> str:
     own = [one for number, one in enumerate(found.parameters.values()) if number or not method]
     shown = [one.replace(annotation=_bare(one.annotation)) for one in own]
     return str(found.replace(parameters=shown, return_annotation=_bare(found.return_annotation)))
+
+
+def _lines(head: str, value: Any) -> str:
+    """Give a signature, with a line for each parameter where one line is too long."""
+    whole = head + _signature(value)
+    if len(whole) <= WIDTH:
+        return whole
+    shown = [str(one.replace(annotation=_bare(one.annotation))) for one in _parameters(value)]
+    stars = [name for name in shown if name.startswith("*")]
+    keywords = [one.kind is inspect.Parameter.KEYWORD_ONLY for one in _parameters(value)]
+    if any(keywords) and not stars:
+        shown.insert(keywords.index(True), "*")
+    tail = whole[whole.rindex(")") + 1 :] if ") -> " in whole else ""
+    return head + "(\n" + "".join(f"    {each},\n" for each in shown) + ")" + tail
+
+
+def _parameters(value: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(value).parameters.values())
 
 
 def _bare(annotation: Any) -> Any:
@@ -150,8 +169,9 @@ def _definitions(body: str) -> Iterator[str]:
 
 def _entry(name: str, value: Any) -> Iterator[str]:
     keyword = "class" if inspect.isclass(value) else "def"
-    shown = "" if inspect.isclass(value) and issubclass(value, Exception) else _signature(value)
-    yield from (f"#### {name}", "", "```python", f"{keyword} {name}{shown}", "```", "")
+    head = f"{keyword} {name}"
+    shown = head if inspect.isclass(value) and issubclass(value, Exception) else _lines(head, value)
+    yield from (f"#### {name}", "", "```python", shown, "```", "")
     yield from docstring(inspect.getdoc(value) or "")
     if inspect.isclass(value):
         yield from _members(value)

@@ -33,7 +33,7 @@ COLUMNS = ("batches", "flows", "seconds", "error", "reward", "limit_packets")
 
 @dataclass
 class Progress:
-    """How far a training came: batches drawn, seconds it took, the curve, and what the next point averages."""
+    """How far a training came: batches, seconds, the curve, and what its next point averages."""
 
     batches: int = 0
     elapsed_s: float = 0.0

@@ -58,8 +58,10 @@ class Plan:
         Processes.
     lag
         Batches that are simulated ahead: batch `n` uses the weights as they were before batch `n - lag` was
-        learnt from (the first ones: the first weights). 0 is the paper's way; more keeps many processes busy. The result
-        does not depend on `jobs`.
+        learnt from (the first ones: the first weights). 0 is the paper's way; more keeps many processes busy
+        but makes training less stable. The result does not depend on `jobs`.
+    learning_rate
+        Of both networks.
     """
 
     mode: str
@@ -68,6 +70,7 @@ class Plan:
     seed: int = 1
     jobs: int = 2
     lag: int = 0
+    learning_rate: float = LEARNING_RATE
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def predict(weights: Float64, inputs: Float64) -> Float64:
     return output
 
 
-def descend(weights: Float64, inputs: Float64, slope: Float64) -> None:
+def descend(weights: Float64, inputs: Float64, slope: Float64, rate: float = LEARNING_RATE) -> None:
     """Take one step of gradient descent, in place.
 
     Parameters
@@ -138,19 +141,21 @@ def descend(weights: Float64, inputs: Float64, slope: Float64) -> None:
         Shape ``(n, 60)``.
     slope
         Derivative of the loss with respect to each output, shape ``(n,)``.
+    rate
+        Learning rate.
     """
     layers = _activations(weights, inputs)
     output = weights[place.OUTPUT : place.OUTPUT_BIAS].copy()
-    weights[place.OUTPUT : place.OUTPUT_BIAS] -= LEARNING_RATE * (slope @ layers[-1])
-    weights[place.OUTPUT_BIAS] -= LEARNING_RATE * slope.sum()
+    weights[place.OUTPUT : place.OUTPUT_BIAS] -= rate * (slope @ layers[-1])
+    weights[place.OUTPUT_BIAS] -= rate * slope.sum()
     error = slope[:, None] * output
     for number in range(len(_LAYERS) - 1, -1, -1):
         matrix, bias, count = _LAYERS[number]
         error = np.where(layers[number + 1] < 0, _LEAK * error, error)
         view = weights[matrix : matrix + count * place.HIDDEN].reshape(count, place.HIDDEN)
         before = error @ view.T
-        view -= LEARNING_RATE * (layers[number].T @ error)
-        weights[bias : bias + place.HIDDEN] -= LEARNING_RATE * error.sum(axis=0)
+        view -= rate * (layers[number].T @ error)
+        weights[bias : bias + place.HIDDEN] -= rate * error.sum(axis=0)
         error = before
 
 
@@ -353,7 +358,7 @@ def _learn(plan: Plan, iteration: int, networks: Networks, samples: Float64) -> 
     if plan.mode == "online":
         expected = predict(networks.critic, inputs)
         labels = np.where(rewards > expected, labels, opposites)
-        descend(networks.critic, inputs, 2 * (expected - rewards) / len(samples))
+        descend(networks.critic, inputs, 2 * (expected - rewards) / len(samples), plan.learning_rate)
     wrong = predict(networks.actor, inputs) - labels
-    descend(networks.actor, inputs, np.sign(wrong) / len(samples))
+    descend(networks.actor, inputs, np.sign(wrong) / len(samples), plan.learning_rate)
     return Step(iteration, float(np.abs(wrong).mean()), float(rewards.mean()), float(labels.mean()), networks)

@@ -48,7 +48,7 @@ class Replay:
         return SCALES * value + (1 - SCALES) * old
 
     def decide(self) -> None:
-        enough = 1 / SCALES <= min(self.arrived, self.departed)
+        enough = min(self.arrived, self.departed) >= 1 / SCALES
         rates = [
             np.where(enough & (gap > 0), 1 / np.where(gap > 0, gap, 1) / 1e4, 0)
             for gap in (self.gap_in, self.gap_out)
@@ -167,9 +167,7 @@ def test_single_precision_agrees_with_double(name: str) -> None:
     assert float(evaluate(single, inputs.astype(np.float32))) == pytest.approx(exact, rel=1e-4, abs=1e-3)
 
 
-def test_weights_that_cannot_be_used_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("schedulers.packet.lfq_2020.weights._FOLDER", tmp_path)
     load_weights.cache_clear()
     for broken in (b"", b"PK\x03\x04 no archive", None):

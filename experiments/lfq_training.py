@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments.entry import run as run_command
 from qos.errors import InputError
-from qos.training.lfq_2020 import OFFLINE_BATCH, ONLINE_BATCH, Networks, Plan, Step, train
+from qos.training.lfq_2020 import OFFLINE_BATCH, ONLINE_BATCH, Networks, Plan, Step, held_out_reward, train
 from schedulers.packet.lfq_2020.weights import WEIGHTS, save_weights
 
 EVERY = 50
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=100_000, help="number of the last batch")
     parser.add_argument("--minutes", type=float, default=30.0, help="stop after this time")
     parser.add_argument("--quick", action="store_true", help="100 batches")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="below 2^31")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--lag", type=int, default=0, help="batches simulated ahead (see docs/lfq.md)")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from this checkpoint")
@@ -138,6 +138,8 @@ def main() -> None:
     if networks is not None:
         _save(checkpoint, networks, progress)
         _write(arguments.out, arguments.variant, networks, progress)
+        reward = held_out_reward(networks.actor, float(alpha))
+        print(f"mean reward over 150 whole flows that training did not draw: {reward:.4f}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ OFFLINE_BATCH, ONLINE_BATCH = 20, 40
 MSS_BYTES = 1446
 REWARD_UNIT = 1e6
 BASE_DURATION_S = 5.0
+HELD_OUT_SEED = 2**31
+"""Of the flows that a policy is judged by; seeds of training are smaller."""
 _LAYERS = (
     (place.HIDDEN_1, place.BIAS_1, place.INPUTS),
     (place.HIDDEN_2, place.BIAS_2, place.HIDDEN),
@@ -222,6 +224,20 @@ def _simulate(plan: Plan, weights: Float64, iteration: int, index: int) -> Sampl
         return None
     best = lower if lower.reward > upper.reward else upper
     return Sample(best.inputs, best.limit, best.limit, best.reward)
+
+
+def held_out_reward(weights: Float64, alpha: float, flows: int = 150) -> float:
+    """Give the mean reward over whole flows that no training draws, without experiments."""
+    total = 0.0
+    for index in range(flows):
+        scenario, _, _ = draw_scenario(HELD_OUT_SEED, 0, index)
+        simulation = Simulation(scenario)
+        simulation.set_policy_parameters(weights)
+        simulation.run_until(scenario.duration_s)
+        queue_record = simulation.state.queues[0]
+        backlog_s = float(queue_record["area_packets_ns"]) * 1e-9
+        total += (float(queue_record["sent_bytes"]) - alpha * backlog_s * MSS_BYTES) / scenario.duration_s
+    return total / flows / REWARD_UNIT
 
 
 class _Shared:

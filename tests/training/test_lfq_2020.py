@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qos.simulation import Simulation
 from qos.training.lfq_2020 import (
-    MSS_BYTES,
     Networks,
     Plan,
     descend,
     draw_scenario,
     first_weights,
+    held_out_reward,
     predict,
     train,
 )
@@ -25,24 +24,10 @@ Float64 = NDArray[np.float64]
 ALPHA = 1.0
 
 
-def mean_reward(weights: Float64) -> float:
-    """Give the paper's reward over whole flows that training did not draw."""
-    total = 0.0
-    for index in range(12):
-        scenario, _, _ = draw_scenario(99, 0, index)
-        simulation = Simulation(scenario)
-        simulation.set_policy_parameters(weights)
-        simulation.run_until(scenario.duration_s)
-        queue = simulation.state.queues[0]
-        backlog = queue["area_packets_ns"] * 1e-9
-        total += (queue["sent_bytes"] - ALPHA * backlog * MSS_BYTES) / scenario.duration_s / 1e6
-    return float(total)
-
-
 def test_a_tiny_training_from_a_fixed_seed_improves_on_its_start() -> None:
     start = first_weights(np.random.default_rng([1, 0]))
     *_, last = train(Plan("offline", ALPHA, 40, seed=1, jobs=1, learning_rate=0.1))
-    assert mean_reward(last.networks.actor) > 1.05 * mean_reward(start)
+    assert held_out_reward(last.networks.actor, ALPHA, 12) > 1.05 * held_out_reward(start, ALPHA, 12)
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])

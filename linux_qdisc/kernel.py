@@ -150,7 +150,7 @@ class Kernel:
                 missing = isinstance(error, KernelError) and error.errno_code == errno.ENOENT
                 if form == forms[-1]:
                     if missing:
-                        raise MissingPieceError(_NO_CLASSIFIER) from None
+                        raise MissingPieceError(_missing(operation.spec.form)) from None
                     raise
                 if form == "cbpf" and not missing:
                     raise
@@ -266,6 +266,14 @@ class Kernel:
 
 def _ifinfomsg(ifindex: int, *, up: bool = False) -> bytes:
     return struct.pack("=BxHiII", 0, 0, ifindex, int(up), int(up))
+
+
+def _missing(form: str) -> str:
+    """Say which classifier this kernel lacks."""
+    if form == "auto":
+        return _NO_CLASSIFIER
+    module = {"ebpf": "cls_bpf", "cbpf": "cls_bpf"}.get(form, f"cls_{form}")
+    return f"this kernel has no {module}; load that module or leave --classifier auto"
 
 
 def _explain(refusal: BatchError) -> Exception:

@@ -82,11 +82,24 @@ def _privileges() -> list[Check]:
     bits = capabilities()
     admin = bool(bits >> 12 & 1)
     bpf = bool(bits >> 39 & 1 or bits >> 21 & 1)
+    where = "" if _in_first_user_namespace() else "in this user namespace alone"
     return [
         Check("kernel", OK, f"{platform.release()} {platform.machine()}"),
-        Check("CAP_NET_ADMIN", OK if admin else MISSING, "", "attach and detach need it: sudo qos ...", True),
-        Check("CAP_BPF", OK if bpf else MISSING, "", "flows share queues now and then (classic BPF)"),
+        _capability("CAP_NET_ADMIN", admin, where, "attach and detach need it: sudo qos ...", essential=True),
+        _capability("CAP_BPF", bpf, where, "flows share queues now and then (classic BPF)"),
     ]
+
+
+def _capability(name: str, has: bool, where: str, consequence: str, essential: bool = False) -> Check:
+    return Check(name, OK, where, "", essential) if has else Check(name, MISSING, "", consequence, essential)
+
+
+def _in_first_user_namespace() -> bool:
+    """Say whether this process's capabilities are those of the host: its users are mapped to themselves."""
+    try:
+        return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
+    except OSError:
+        return True
 
 
 def _kernel_pieces() -> list[Check]:

@@ -187,6 +187,8 @@ def _control(wanted: QueueSettings, force: bool) -> None:
     from linux_qdisc.session import Session
 
     channel = os.environ.pop(READY_FD, None)
+    if channel is not None:
+        _log_to_the_system()
 
     def tell(answer: dict[str, object]) -> None:
         if channel is not None:
@@ -207,8 +209,24 @@ def _control(wanted: QueueSettings, force: bool) -> None:
 
     try:
         session.run(ready)
+    except QosError as error:
+        if channel is not None:
+            log.error("%s", error)
+        raise
     finally:
         session.close()
+
+
+def _log_to_the_system() -> None:
+    """Send what a process in the background has to say to the system's log, where there is one."""
+    from logging.handlers import SysLogHandler
+
+    try:
+        handler = SysLogHandler("/dev/log")
+    except OSError:
+        return
+    handler.ident = f"qos[{os.getpid()}]: "
+    logging.getLogger().addHandler(handler)
 
 
 def _notify_systemd(message: str) -> None:

@@ -179,13 +179,18 @@ def test_an_exchange_removes_the_filters_of_the_other_form(
 
 
 @pytest.mark.parametrize(
-    ("missing", "form"),
-    [({"bpf", "flow", "u32"}, "auto"), ({"bpf"}, "cbpf"), ({"flow"}, "flow"), ({"u32"}, "u32")],
+    ("missing", "form", "named"),
+    [
+        ({"bpf", "flow", "u32"}, "auto", "cls_bpf .or cls_flow, or cls_u32"),
+        ({"bpf"}, "cbpf", "cls_bpf"),
+        ({"flow"}, "flow", "cls_flow"),
+        ({"u32"}, "u32", "cls_u32"),
+    ],
 )
 def test_without_a_classifier_the_piece_is_named(
-    monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str
+    monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str, named: str
 ) -> None:
-    with pytest.raises(MissingPieceError, match="cls_bpf"):
+    with pytest.raises(MissingPieceError, match=named):
         install(monkeypatch, missing, form)
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -201,6 +202,42 @@ def test_an_interface_that_disappears_takes_its_ifb_along(lab: Lab) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     lab.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+
+
+def test_a_renamed_interface_gets_its_offloads_back_and_no_other_one(lab: Lab) -> None:
+    def offloads(device: str) -> dict[str, bool]:
+        script = f"import json; from linux_qdisc import ethtool; print(json.dumps(ethtool.read('{device}')))"
+        done = lab.run(sys.executable, "-c", script)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    before = offloads("v0")
+    assert before["gso"]
+    lab.qos("attach", "v0", "--rate", "10mbit", "--flows", "16", "--offloads", "off")
+    assert not offloads("v0")["gso"]
+    lab.ip("link", "set", "v0", "down")
+    lab.ip("link", "set", "v0", "name", "w0")
+    eventually(lab, "w0", sys.executable, "-m", "qos", "status")
+    eventually(lab, "none", sys.executable, "-m", "qos", "status")
+    told = lab.run(sys.executable, "-m", "qos", "status").stderr
+    assert "the controller of w0 ended: v0 was renamed to w0" in told
+    lab.ip("link", "set", "v1", "name", "v0")  # somebody else has the name now
+    others = offloads("v0")
+    done = lab.run(sys.executable, "-m", "qos", "detach", "w0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (offloads("w0"), offloads("v0")) == (before, others)
+
+
+def test_the_tree_follows_the_size_of_packets(lab: Lab) -> None:
+    lab.qos(
+        "attach", "v0", "--rate", "10mbit", "--flows", "16", "--offloads", "off", "--policy", "fixed:4001b"
+    )
+    assert "limit 4001b" in lab.tc("qdisc", "show", "dev", "v0")
+    lab.ip("link", "set", "v0", "mtu", "9000")
+    eventually(lab, "limit 18028b", "tc", "qdisc", "show", "dev", "v0")  # two frames with their headers
+    assert "limit 4001b" not in lab.tc("qdisc", "show", "dev", "v0")
+    lab.ip("link", "set", "v0", "mtu", "1500")
+    eventually(lab, "limit 4001b", "tc", "qdisc", "show", "dev", "v0")
 
 
 def test_a_tree_without_a_file_is_built_anew(lab: Lab, tmp_path: Path) -> None:

@@ -217,7 +217,8 @@ class PlacementModel:
         self.model.add(energy <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
 
     def hint(self, starts: Mapping[int, Sequence[int]]) -> None:
-        """Start the search from a schedule."""
+        """Start the search from a schedule, in place of any given before."""
+        self.model.clear_hints()  # type: ignore[no-untyped-call]
         hinted: set[int] = set()
         for index, task in enumerate(self.placement.tasks):
             self.model.add_hint(self.present[index], index in starts)

@@ -26,8 +26,11 @@ MOST_SETS = 6
 """Sets of machines that are looked at, each around one of the scarcest machines."""
 
 MOST_KINDS = 40
-MOST_STATES = 3_000
-"""States of one length above which a number is left undecided."""
+MOST_STATES, MOST_NEW_STATES = 3_000, 40_000
+"""States of one length, without and with those that others beat, above which a number is left undecided."""
+
+LOOK_EVERY = 500
+"""States between two looks at the clock."""
 
 MOST_INSTANCES = 400
 ALIKE = 0.7
@@ -112,13 +115,15 @@ class _Kinds:
         return cls(apart, np.array([last_starts[list(some)].max() for some in members]), lengths, ends)
 
 
-def _undominated(states: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """Leave out every state that is nowhere earlier than another in its first columns."""
+def _undominated(states: NDArray[np.int64], width: int, enough: Enough) -> NDArray[np.int64] | None:
+    """Leave out every state nowhere earlier than another in its first columns; None if too many stay."""
     states = np.unique(states, axis=0)
     states = states[np.argsort(states[:, :width].sum(axis=1), kind="stable")]
     kept = np.empty((len(states), width), dtype=np.int64)
     numbers: list[int] = []
     for number, state in enumerate(states[:, :width]):
+        if len(numbers) > MOST_STATES or (number % LOOK_EVERY == 0 and enough()):
+            return None
         if not (kept[: len(numbers)] <= state).all(axis=1).any():
             kept[len(numbers)] = state
             numbers.append(number)
@@ -167,18 +172,17 @@ class _Sequences:
         width = len(self._kinds.apart)
         states = np.concatenate([np.zeros(width, dtype=np.int64), self._begins])[None, :]
         for done in range(1, count + 1):
-            if enough():
-                return True
             states = np.concatenate(list(self._longer(states)))
             left = (self._closes - states[:, width:]) @ self._price
             states = states[left >= count - done - _TOLERANCE]
             if len(states) == 0:
                 return False
-            if len(states) > MOST_STATES * width:
+            if len(states) > MOST_NEW_STATES:
                 return True
-            states = _undominated(states, width)
-            if len(states) > MOST_STATES:
+            kept = _undominated(states, width, enough)
+            if kept is None:
                 return True
+            states = kept
         return True
 
 

@@ -94,7 +94,8 @@ def queues_for(scenario: Scenario) -> list[str]:
     """Name the queues: a limit of half and of twice the bandwidth-delay product, AQMs, and ours."""
     bdp_frames = scenario.rate_bps * scenario.rtt_ms / 8e3 / FRAME_BYTES / len(scenario.flows)
     limits = [max(4, round(share * bdp_frames)) for share in (0.5, 2.0)]
-    return [f"fixed:{frames * FRAME_BYTES}b" for frames in limits] + ["fq_codel", "lfq:balanced"]
+    fixed = dict.fromkeys(f"fixed:{frames * FRAME_BYTES}b" for frames in limits)
+    return [*fixed, "fq_codel", "lfq:balanced"]
 
 
 def simulated_queue(name: str) -> QueueConfiguration:

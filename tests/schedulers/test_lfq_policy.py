@@ -14,6 +14,7 @@ from qos.errors import InputError
 from schedulers.packet.limits import FlowCounters, QueueContext, first_limit_bytes, make_policy
 from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq
+from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply
 from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
@@ -66,6 +67,18 @@ def test_a_higher_price_of_delay_never_begins_with_a_longer_queue() -> None:
 
 def test_a_first_limit_holds_an_initial_window() -> None:
     assert first_limit_bytes("lfq:latency", 1_000_000, 1514) == 10 * 1514
+
+
+@pytest.mark.parametrize("frame_bytes", [1446.0, 1500.0, 1514.0, 1518.0, 9014.0])
+def test_the_shortest_limit_holds_three_whole_frames(frame_bytes: float) -> None:
+    network, memory = load_network(), np.zeros((MEMORY, 1))
+    memory[AGE_PACKETS] = memory[EVENTS] = 100.0
+    zero, least = np.zeros(1), 3 * frame_bytes
+    limit = np.array([60_000.0])
+    for _ in range(400):
+        poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero)
+        limit = apply(network, memory, poll, zero - 9.0, least, least, 1e6, frame_bytes)
+    assert limit == least
 
 
 def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:

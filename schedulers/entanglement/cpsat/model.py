@@ -10,6 +10,7 @@ from ortools.sat.python import cp_model
 
 from schedulers.entanglement.cpsat.conflicts import Machine
 from schedulers.entanglement.cpsat.greedy import Starts
+from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.tasks import PeriodicTask
 
 STOP_EVERY_S = 0.1
@@ -35,6 +36,10 @@ class Placement:
         Indices of tasks that must start with the same offset in every period (no jitter).
     windows
         Starts left free by what is not part of the model; None allows all.
+    loads
+        Further machines, of which only the total time is limited: a linear constraint each.
+    limits
+        How many instances of some tasks there can be.
     """
 
     tasks: Sequence[PeriodicTask]
@@ -43,6 +48,8 @@ class Placement:
     kept: frozenset[int] = frozenset()
     same_offset: frozenset[int] = frozenset()
     windows: Windows | None = None
+    loads: Sequence[Machine] = ()
+    limits: Sequence[InstanceLimit] = ()
 
     def instances(self, index: int) -> int:
         """How many instances of a task there are in a hyperperiod."""
@@ -152,6 +159,12 @@ class PlacementModel:
             self._add_task(index)
         for machine in placement.machines:
             self._add_machine(machine)
+            self._limit_load(machine)
+        for machine in placement.loads:
+            self._limit_load(machine)
+        for limit in placement.limits:
+            running = sum(placement.instances(index) * self.present[index] for index in limit.tasks)
+            self.model.add(running <= limit.most)
 
     def _add_task(self, index: int) -> None:
         placement, model = self.placement, self.model
@@ -183,7 +196,6 @@ class PlacementModel:
     def _add_machine(self, machine: Machine) -> None:
         placement, model = self.placement, self.model
         stays = []
-        energy = []
         for index, intervals in machine.intervals.items():
             period = placement.tasks[index].period_slots
             for k, offset in enumerate(self.offsets[index]):
@@ -194,12 +206,19 @@ class PlacementModel:
                             start, end - begin, self.present[index], ""
                         )
                     )
-            energy.append(machine.busy_slots(index) * placement.instances(index) * self.present[index])
         model.add_no_overlap(stays)
-        model.add(sum(energy) <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
+
+    def _limit_load(self, machine: Machine) -> None:
+        placement = self.placement
+        energy = sum(
+            machine.busy_slots(index) * placement.instances(index) * self.present[index]
+            for index in machine.intervals
+        )
+        self.model.add(energy <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
 
     def hint(self, starts: Mapping[int, Sequence[int]]) -> None:
-        """Start the search from a schedule."""
+        """Start the search from a schedule, in place of any given before."""
+        self.model.clear_hints()  # type: ignore[no-untyped-call]
         hinted: set[int] = set()
         for index, task in enumerate(self.placement.tasks):
             self.model.add_hint(self.present[index], index in starts)

@@ -60,6 +60,7 @@ RECENT_WEIGHT = 0.4
 FINE = 0.005
 """Shares of the rate around this size are told apart: what a too short limit loses is of this order."""
 LEAST_RATE = 1.0  # bytes/s
+GRAIN_BYTES = 1e-3
 
 
 class Poll(NamedTuple):
@@ -352,7 +353,9 @@ def apply(
     memory[ALLOWANCE] = np.minimum(allowance, most_room)
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
     room = np.minimum(SHRINK * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
-    size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))
+    size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
+    # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
+    size = np.floor(size + GRAIN_BYTES)
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
     memory[IN_FORCE] = size
     return size

@@ -8,7 +8,6 @@ piece (`neighbourhood`).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from schedulers.entanglement.cpsat.conflicts import Machine, qubit_machines, unc
 from schedulers.entanglement.cpsat.derived import DerivedMachines
 from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend, fill
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
-from schedulers.entanglement.cpsat.neighbourhood import Step, improve, place_anew
+from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
 from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
 from schedulers.entanglement.cpsat.sequences import InstanceLimit
@@ -29,10 +28,6 @@ MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
 
 KNAPSACK_SHARE, RUIN_SHARE, FIRST_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.15, 0.15, 0.1, 0.15
-CORES_SHARE, CORE_SHARE = 0.2, 0.5
-"""Of the time for searches in a part of the demands, and of that for each."""
-
-CORE_SIZE, LEAST_CORE_S = 32, 0.2
 ALONE_SHARE = 0.1
 """Of the time one worker gets first: what it proves is the same in every run, which many workers' is not."""
 
@@ -239,29 +234,6 @@ class _Search:
         self.clock.stopped |= part.stopped
         self.searched = True
 
-    def solve_cores(self, time_limit_s: float) -> None:
-        """Let the solver work on all who are admitted and a few others, everybody free to move.
-
-        Where many demands are alike, a part of them does as well as all, and is solved much sooner.
-        """
-        if self.starts is None or self.closed or self.clock.left_s <= 0:
-            return
-        part, weights = self.clock.part(time_limit_s), self.contest.weights
-        chance = random.Random(self.options.seed)
-        while part.left_s > LEAST_CORE_S and not self.closed:
-            left_out = [i for i, weight in enumerate(weights) if weight > 0 and i not in self.starts]
-            others = chance.sample(left_out, min(len(left_out), max(0, CORE_SIZE - len(self.starts))))
-            if not others:
-                return
-            core = tuple(sorted([*self.starts, *others]))
-            step = Step(core, self.contest.kept, tuple(weights[i] for i in core))
-            seconds = max(LEAST_CORE_S, CORE_SHARE * time_limit_s)
-            nothing = Timetable(self.contest.hyperperiod_slots)
-            limits = (min(seconds, part.left_s), self.options.workers, chance.randrange(2**31))
-            self.clock.say("search in a part")
-            answer = place_anew(self._placement, step, self.starts, nothing, limits)
-            self.take(replace(answer, bound=None, proven=False))
-
     def run_whole(self) -> None:
         """Search with the solver on the whole problem, and piece by piece, until nothing is left open."""
         workers, limit_s = self.options.workers, self.clock.limit_s
@@ -272,7 +244,6 @@ class _Search:
             lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
             lambda: self.solve(FIRST_SHARE * limit_s, workers),
             lambda: self.polish(PIECES_SHARE * limit_s),
-            lambda: self.solve_cores(CORES_SHARE * limit_s),
             lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
             self.fold,
             lambda: self.solve(self.clock.left_s, workers),

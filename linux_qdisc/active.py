@@ -186,10 +186,10 @@ class ActiveReader:
             self._refuse(int(np.argmax(refused)))
         if count != asked or (self._answers.numbers[:count] != numbers).any():
             return False
-        lengths = self._answers.lengths[:count]
+        lengths = self._answers.lengths[:count].copy()
         if lengths.max() > _STRIDE:
             return False
-        for length in set(lengths.tolist()):
+        for length in (int(lengths[0]),) if (lengths == lengths[0]).all() else set(lengths.tolist()):
             self._all.take_rows(self._answers.data, _STRIDE, np.flatnonzero(lengths == length), length, table)
         return True
 

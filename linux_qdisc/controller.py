@@ -147,7 +147,7 @@ class Controller:
         if len(active):
             is_new = was_idle[active] | self._unseen[active]
             self._unseen[active] = False
-            counters = self._counters(active, is_new, before, dropped)
+            counters = self._counters(active, is_new, before, sent, dropped)
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
             seen = ObservedPoll(
                 counters.backlog_bytes,
@@ -184,14 +184,15 @@ class Controller:
         active: NDArray[np.int64],
         is_new: NDArray[np.bool_],
         before: ClassTable,
+        sent: NDArray[np.int64],
         dropped: NDArray[np.int64],
     ) -> FlowCounters:
         now = self._last
         return FlowCounters(
             slot=active,
             is_new=is_new,
-            sent_bytes=(now.sent_bytes - before.sent_bytes)[active],
-            sent_packets=(now.sent_packets - before.sent_packets)[active] & _COUNTER_MASK,
+            sent_bytes=sent[active],
+            sent_packets=(now.sent_packets[active] - before.sent_packets[active]) & _COUNTER_MASK,
             dropped_packets=dropped[active],
             backlog_bytes=now.backlog_bytes[active],
             backlog_packets=now.backlog_packets[active],

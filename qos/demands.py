@@ -90,6 +90,8 @@ def _flow_problems(figures: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _one_of(figures, "dscp", DSCP_VALUES)
     yield from _one_of(figures, "access_category", ACCESS_CATEGORIES)
     yield from _whole(figures, "packet_bytes", 1, 65535)
+    if not isinstance(figures["protection"], bool):
+        yield "protection", f"protection must be true or false, not {figures['protection']!r:.60}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class FlowDemand:
         Name of the profile that the demand was made from, empty if none.
     name
         Name for people and reports.
+    protection
+        Whether a second path is wanted that fails with nothing on the first (`qos.survival.protect`).
 
     Raises
     ------
@@ -145,6 +149,7 @@ class FlowDemand:
     packet_bytes: int = 1500
     profile: str = ""
     name: str = ""
+    protection: bool = False
 
     def __post_init__(self) -> None:
         problems = [text for _, text in _flow_problems({key: getattr(self, key) for key in _FIGURES})]
@@ -253,6 +258,8 @@ class EntanglementDemand:
         taken as deterministic.
     name
         Name for people and reports.
+    weight
+        What its pairs are worth beside those of others, from 0 to a million.
     """
 
     source: str
@@ -262,6 +269,7 @@ class EntanglementDemand:
     max_jitter_s: float | None = None
     probability: float | None = None
     name: str = ""
+    weight: float = 1.0
 
 
 def _placed(where: str, key: str, text: str) -> str:
@@ -339,4 +347,5 @@ def _defaults(profile: Profile | None, given: Mapping[str, Any]) -> dict[str, An
         "access_category": profile.access_category,
         "packet_bytes": profile.packet_bytes,
         "name": "",
+        "protection": False,
     }

@@ -317,7 +317,8 @@ def _pairs(entry: Mapping[Any, Any], where: str, topology: Topology | None) -> E
     by_key = "key_bit_per_s" in plain and topology is not None
     compiler = Compiler(topology) if by_key and topology is not None else None
     demand, packet = read_demand(plain, where, compiler)
-    if "probability" not in plain:
+    # A key rate alone gets the fidelity that links of mean times just reach; that leaves no room for chance.
+    if "probability" not in plain and not (by_key and not {"min_fidelity", "f_min", "max_qber"} & set(plain)):
         demand = replace(demand, probability=USUAL_PROBABILITY)
     wrong = [f"{where}.{key}: {text}" for key, text in demand_problems(demand, packet)]
     if demand.source == demand.destination:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 import qos
+from experiments.kernel_headtohead.children import ChildFailedError
 from experiments.kernel_robustness.checks import CHECKS, QUICK, Finding, Lengths
 from experiments.kernel_robustness.site import Site
 from experiments.rig import Request, RigMissingError, run
@@ -72,9 +73,9 @@ def main(
         try:
             with Site() as site:
                 findings.append(CHECKS[name](site, lengths))
-        except QosError as error:
+        except (QosError, ChildFailedError) as error:
             click.echo(f"experiments.kernel_robustness: {name}: {error}", err=True)
-            sys.exit(error.exit_code)
+            sys.exit(getattr(error, "exit_code", 1))
         if not as_json:
             click.echo(_row(findings[-1], lengths))
     document = {

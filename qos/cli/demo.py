@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FLOWS = ("reno:3", "cubic:3", "bbr:2")
 MAX_FLOWS = 64
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 WARM_UP_FRACTION = 0.3
 
 
@@ -34,9 +36,7 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
     gone afterwards.
     """
     controls = _checked_controls(wishes)
-    plot = None if wishes["no_plot"] else Path(wishes["plot"])
-    if plot is not None and not plot.parent.is_dir():
-        raise ValueRefusedError(f"--plot {plot}: there is no directory {plot.parent}")
+    plot = None if wishes["no_plot"] else _checked_plot(Path(wishes["plot"]))
     # Before numpy comes in with a thread for each processor: unshare(2) refuses threads a user namespace.
     _become_root()
     scenario = _scenario(wishes, controls)
@@ -49,9 +49,25 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
     if plot is not None:
         from qos.report import draw_comparison
 
-        draw_comparison(outcomes, plot)
+        try:
+            draw_comparison(outcomes, plot)
+        except OSError as error:
+            raise InputError(f"--plot {plot}: cannot be written: {error.strerror}") from None
         if not settings.as_json:
             print(f"picture: {plot}")
+
+
+def _checked_plot(plot: Path) -> Path:
+    """Refuse now what could not be written after the measurement."""
+    if plot.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ValueRefusedError(
+            f"--plot {plot}: a picture needs one of the suffixes {', '.join(PICTURE_SUFFIXES)}"
+        )
+    if not plot.parent.is_dir():
+        raise ValueRefusedError(f"--plot {plot}: there is no directory {plot.parent}")
+    if not os.access(plot if plot.exists() else plot.parent, os.W_OK):
+        raise InputError(f"--plot {plot}: it cannot be written there; name another file or give --no-plot")
+    return plot
 
 
 def _checked_controls(wishes: dict[str, Any]) -> tuple[str, ...]:

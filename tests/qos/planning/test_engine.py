@@ -90,7 +90,24 @@ def test_an_elastic_demand_gets_its_fair_part_of_what_is_left() -> None:
     found = plan(scenario(diamond(), [fixed, *greedy]))
     assert found.flows["fixed"].rate_bps == 4e6
     total = sum(flow.rate_bps for flow in found.flows.values())
-    assert total == pytest.approx(0.9 * 2e7, rel=1e-6)
+    assert total * 1514 / 1500 == pytest.approx(0.9 * 2e7, rel=1e-6)
+
+
+def test_headers_of_small_packets_count_on_wires() -> None:
+    small = FlowDemand("a", "b", 1e9, min_rate_bps=1e5, packet_bytes=70, name="small")
+    found = plan(scenario(diamond(), [small]))
+    assert found.flows["small"].rate_bps * 84 / 70 == pytest.approx(0.9 * 1e7, rel=1e-6)
+
+
+def test_a_slow_direction_keeps_room_for_the_acknowledgements_of_the_fast_one() -> None:
+    nodes = [Node("a"), Node("b")]
+    shares = []
+    for reverse_bps in (10_000_000, 100_000_000, 1_000_000_000):
+        wire = WiredLink("a", "b", 10_000_000, reverse_rate_bps=reverse_bps)
+        bulk = FlowDemand("a", "b", 1e9, min_rate_bps=1e5, name="bulk")
+        link = plan(scenario(Topology(nodes, [wire]), [bulk])).links[0]
+        shares.append(link.usable_bps / link.rate_bps)
+    assert shares == pytest.approx([0.9, 0.9 - 9 * 66 / 3028, 0.45])
 
 
 def test_a_profile_gets_one_of_its_rates() -> None:

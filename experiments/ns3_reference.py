@@ -3,8 +3,8 @@
 ``PYTHON experiments/ns3_reference.py QDISC LIMIT RECOVERY RATE_MBIT RTT_MS DURATION_S RUN SENDER:COUNT ...``
 with a LIMIT like ``100p`` or ``-``. It imports nothing of this project: the wheel is in another environment.
 
-``PYTHON experiments/ns3_reference.py --grid WANTED.csv GRID.csv`` runs one flow for each row of WANTED.csv (columns
-`qdisc, limit, cc, recovery, bw_mbit, rtt_ms, dur_s, run`) and adds what is new to GRID.csv, which
+``PYTHON experiments/ns3_reference.py --grid WANTED.csv GRID.csv`` runs one flow for each row of WANTED.csv
+(columns `qdisc, limit, cc, recovery, bw_mbit, rtt_ms, dur_s, run`) and adds what is new to GRID.csv, which
 `experiments.simulator_vs_ns3 --grid` reads; interrupted, it goes on where it was.
 """
 

@@ -21,6 +21,7 @@ Int64 = NDArray[np.int64]
 
 _measure = compiled(step.measure)
 _remember = compiled(step.remember)
+_company = compiled(step.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
@@ -38,6 +39,7 @@ class Bounds(NamedTuple):
     idle_s: float
     alpha: float
     frame_bytes: float
+    link_bytes_s: float
     start_bytes: float
     early_bytes: float
     least_bytes: float
@@ -48,9 +50,10 @@ def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
     early = step.early_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
     start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
-    least = step.LEAST_FRAMES * FRAME_BYTES
+    least = step.CROWD_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
-    return Bounds(round(interval_s * NS), IDLE_S, alpha, FRAME_BYTES, start, early, least, MOST_BYTES)
+    interval_ns = round(interval_s * NS)
+    return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, early, least, MOST_BYTES)
 
 
 class Progress(NamedTuple):
@@ -131,15 +134,11 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
+    among = _company(
+        memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes
+    )
     wanted = _apply(
-        network,
-        memory,
-        poll,
-        _evaluate(network, x),
-        bounds.early_bytes,
-        bounds.least_bytes,
-        bounds.most_bytes,
-        bounds.frame_bytes,
+        network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )
     for k in range(len(active)):
         table[active[k]].limit_bytes = int(wanted[k])

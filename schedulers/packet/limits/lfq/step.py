@@ -28,8 +28,8 @@ EVENTS, SINCE_PACKETS, CYCLE_PACKETS, CYCLE_LOWEST, CYCLE_LOST, SINCE_LOST = 6, 
 AGE_PACKETS, DROP_SHARE, WAS_DROPPING, LOG_LIMIT, SINCE_POLLS, PEAK = 12, 13, 14, 15, 16, 17
 CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21, 22, 23
 BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
-ALLOWANCE, IN_FORCE = 28, 29
-MEMORY = 30
+ALLOWANCE, IN_FORCE, MEAN_SENT = 28, 29, 30
+MEMORY = 31
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -38,6 +38,16 @@ LINK_MEMORY = 5
 INITIAL_WINDOW_FRAMES = 10
 LEAST_FRAMES = 3
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
+CROWD_FRAMES = 2
+"""Among so many flows that the link stays busy whatever one of them does, a sender lives with fewer."""
+CROWD_FLOOR_S = 0.05
+"""The least limits of all flows together may make a packet wait for this long; see `company`."""
+CROWD_START_S = 0.1
+"""... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
+CROWD_SHRINK = 0.9
+"""A limit that is above its part of that time falls to this share at each poll, even below what waits."""
+MOST_LIFT = 1.0
+"""The logarithm of the best limit is taken to be at most so much more for a flow that gets less than others."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
 ROOM_FRAMES = 1.0
@@ -113,6 +123,31 @@ class Network(NamedTuple):
     bias: Float64
     start: Float64
     pace: Float64
+
+
+class Company(NamedTuple):
+    """What a flow may queue among the others.
+
+    Attributes
+    ----------
+    least_bytes
+        No limit is below this.
+    first_bytes
+        Most that a flow may queue that begins.
+    early_bytes
+        Limit of a flow that has sent its initial window.
+    part_bytes
+        The flow's part of what all flows together may queue to repair losses.
+    lift
+        Added to the logarithm of the best limit, shape ``(n,)``: a flow that loses packets and gets less than
+        the others has too short a queue for its sender, even where the link is busy.
+    """
+
+    least_bytes: float
+    first_bytes: float
+    early_bytes: float
+    part_bytes: float
+    lift: Float64
 
 
 def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
@@ -231,10 +266,44 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[LOWEST] = memory[LOWEST] * quiet + event
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
     memory[AGE_PACKETS] += poll.sent_packets
+    memory[MEAN_SENT] += 0.05 * (poll.sent_bytes / dt_s - memory[MEAN_SENT])
     memory[PREVIOUS_BACKLOG] = poll.backlog_bytes
     growth = np.log((poll.sent_packets + 1.0) / (memory[PREVIOUS_SENT] + 1.0))
     memory[GROWTH] += 0.5 * (growth - memory[GROWTH])
     memory[PREVIOUS_SENT] = poll.sent_packets
+
+
+def company(
+    memory: Float64, link_bytes_s: float, early_bytes: float, least_bytes: float, frame_bytes: float
+) -> Company:
+    """Say what flows may queue beside each other, after `remember`.
+
+    Parameters
+    ----------
+    memory
+        As of `remember`.
+    link_bytes_s
+        Rate of the link, bytes/s.
+    early_bytes
+        See `early_limit_bytes`.
+    least_bytes
+        Least limit that the queue takes.
+    frame_bytes
+        Largest frame.
+    """
+    sent = memory[MEAN_SENT] + 1e-9
+    total = sent.sum()
+    # So many equal flows would share the link as unevenly: a voice call beside a download hardly counts.
+    flows = total * total / (sent * sent).sum()
+    share = link_bytes_s / flows
+    floor = min(max(CROWD_FLOOR_S * share, CROWD_FRAMES * frame_bytes), LEAST_FRAMES * frame_bytes)
+    floor = max(floor, least_bytes)
+    part = max(CROWD_START_S * share, floor)
+    first = min(part, max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
+    early = max(early_bytes / flows, floor)
+    behind = np.minimum(np.maximum(np.log(total / flows / sent), 0.0), MOST_LIFT)
+    lift = np.where(memory[EVENTS] > 0.0, behind, 0.0)
+    return Company(floor, max(first, early), early, part, lift)
 
 
 def features(
@@ -308,8 +377,7 @@ def apply(
     memory: Float64,
     poll: Poll,
     distance: Float64,
-    early_bytes: float,
-    least_bytes: float,
+    among: Company,
     most_bytes: float,
     frame_bytes: float,
 ) -> Float64:
@@ -323,14 +391,15 @@ def apply(
         As of `remember`.
     distance
         What `evaluate` said: how far the best limit is, as a logarithm. A part of the way is gone at a time.
-    early_bytes
-        See `early_limit_bytes`.
-    least_bytes, most_bytes
-        Bounds of a limit.
+    among
+        What `company` said.
+    most_bytes
+        No limit is above this.
     frame_bytes
         Largest frame.
     """
     limit = poll.limit_bytes
+    distance = distance + among.lift
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.
@@ -340,18 +409,21 @@ def apply(
     begins = age < INITIAL_WINDOW_FRAMES
     calm = memory[EVENTS] == 0.0
     grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
-    base = np.where(grown_up, np.minimum(base, np.log(early_bytes)), base)
+    base = np.where(grown_up, np.minimum(base, np.log(among.early_bytes)), base)
+    base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
     change = np.where(calm & begins, 0.0, change)
-    wanted = np.minimum(np.maximum(base + change, np.log(least_bytes)), np.log(most_bytes))
+    wanted = np.minimum(np.maximum(base + change, np.log(among.least_bytes)), np.log(most_bytes))
     memory[LOG_LIMIT] = wanted
     # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
     allowance += RETURNED_SHARE * frame_bytes * poll.dropped_packets
     # A sender that does not heed losses gets no more than a sender that does needs.
     most_room = np.exp(wanted) + MOST_ROOM_FRAMES * frame_bytes
+    most_room = np.minimum(most_room, np.maximum(among.part_bytes - np.exp(wanted), 0.0))
     memory[ALLOWANCE] = np.minimum(allowance, most_room)
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
-    room = np.minimum(SHRINK * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
+    shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
+    room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
     size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
     memory[IN_FORCE] = size

@@ -92,13 +92,13 @@ def copy_of(progress: Progress) -> Progress:
 def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> tuple[Int64, Float64, Float64]:
     """Read the counters: the active flows, their figures and memories; idle flows get their first limit.
 
-    Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(6, n)``, and the
+    Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(7, n)``, and the
     memory, shape ``(MEMORY, n)``.
     """
     count = len(table)
     seen, quiet = progress.seen, progress.quiet_s
     active = np.empty(count, np.int64)
-    figures = np.empty((6, count))
+    figures = np.empty((7, count))
     memory = np.empty((MEMORY, count))
     n = 0
     for i in range(count):
@@ -109,7 +109,6 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
             if not was_idle and quiet[i] >= bounds.idle_s:
                 part.limit_bytes = int(bounds.start_bytes)
             continue
-        quiet[i] = 0.0
         active[n] = i
         figures[0, n] = part.sent_bytes - seen[0, i]
         figures[1, n] = part.sent_packets - seen[1, i]
@@ -117,6 +116,8 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
         figures[3, n] = part.bytes
         figures[4, n] = part.limit_bytes
         figures[5, n] = 1.0 if was_idle else 0.0
+        figures[6, n] = quiet[i]
+        quiet[i] = 0.0
         seen[0, i] = part.sent_bytes
         seen[1, i] = part.sent_packets
         seen[2, i] = part.dropped_packets
@@ -130,7 +131,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     active, figures, memory = gather(table, bounds, progress, dt_s)
     if len(active) == 0:
         return
-    poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5])
+    poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6])
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)

@@ -132,4 +132,5 @@ def as_poll(counters: FlowCounters) -> Poll:
         counters.backlog_bytes.astype(np.float64),
         np.maximum(counters.limit_bytes, 1).astype(np.float64),
         counters.is_new.astype(np.float64),
+        np.zeros(len(counters.slot)) if counters.quiet_s is None else counters.quiet_s,
     )

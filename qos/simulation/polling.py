@@ -71,6 +71,11 @@ class PolledLimits:
         return self._context
 
     @property
+    def simulation(self) -> Simulation:
+        """What is run."""
+        return self._simulation
+
+    @property
     def next_s(self) -> float:
         """When the next poll is due."""
         return self._start_s + (self._polls + 1) * self._interval_s

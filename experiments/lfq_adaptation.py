@@ -70,9 +70,7 @@ def polled(path: Course, scenario: Scenario, network: Network, learner: Learner 
     simulation = Simulation(scenario)
     queue_id = simulation.paths.directions.index(("bottleneck", "router"))
     first = int(start_limit_bytes(network, path.rate_bps, path.alpha, FRAME_BYTES))
-    context = QueueContext(
-        max(path.flows, 2), path.rate_bps, FRAME_BYTES, first, 2 * FRAME_BYTES, 64 << 20
-    )
+    context = QueueContext(max(path.flows, 2), path.rate_bps, FRAME_BYTES, first, 2 * FRAME_BYTES, 64 << 20)
     policy: LimitPolicy = Lfq(context, network, path.alpha, learner)
     return PolledLimits(simulation, policy, POLL_S, queue_id)
 
@@ -118,7 +116,9 @@ def main() -> None:
     path = Course(arguments.sender, arguments.flows, arguments.rate, PREFERENCES[arguments.prefer])
     learned, learner = learn(path, network, 300.0 if arguments.quick else arguments.seconds)
     standing = learner.standing
-    print(f"learned from {standing.learned_blocks} blocks, rolled back {standing.roll_backs} times", flush=True)
+    print(
+        f"learned from {standing.learned_blocks} blocks, rolled back {standing.roll_backs} times", flush=True
+    )
     print(f"its own comparison: {standing.gain:+.5f} of the rate, standard error {standing.gain_error:.5f}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with (arguments.out / "lfq_adaptation.csv").open("w", newline="") as stream:

@@ -70,7 +70,9 @@ def scenario(case: Case, mechanism: str) -> Scenario:
         receive_buffer_bytes=BUFFER_BYTES,
     )
     flows = tuple(
-        Flow(SENDERS[i % len(SENDERS)], f"s{i}", "sink", Bulk(write_bytes=1446), transport, float(starts_s[i]))
+        Flow(
+            SENDERS[i % len(SENDERS)], f"s{i}", "sink", Bulk(write_bytes=1446), transport, float(starts_s[i])
+        )
         for i in range(case.flows)
     )
     return Scenario(
@@ -126,7 +128,9 @@ def _plot(folder: Path, found: dict[Case, dict[str, tuple[float, ...]]]) -> None
         places = np.arange(len(names))
         axes.bar(places - 0.2, [rows[name][2] for name in names], 0.4, label="mean")
         axes.bar(places + 0.2, [rows[name][3] for name in names], 0.4, label="99 %")
-        axes.set_xticks(places, [f"{name}\nJain {rows[name][0]:.3f}" for name in names], fontsize=6, rotation=30)
+        axes.set_xticks(
+            places, [f"{name}\nJain {rows[name][0]:.3f}" for name in names], fontsize=6, rotation=30
+        )
         axes.set_ylabel("sojourn time, ms")
         axes.set_title(f"{case.flows} flows, {format_rate(case.rate_bps)}", fontsize=9)
         axes.legend(fontsize=7)
@@ -146,7 +150,9 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare()
     duration_s = 5.0 if arguments.quick else 20.0
-    cases = [Case(n, rate, duration_s, arguments.detection) for n in arguments.flows for rate in arguments.rate]
+    cases = [
+        Case(n, rate, duration_s, arguments.detection) for n in arguments.flows for rate in arguments.rate
+    ]
     work = [(case, name) for case in cases for name in arguments.mechanisms]
     with workers(arguments.jobs) as jobs:
         figures = iter(each(measure, work, jobs, "runs"))

@@ -1,8 +1,9 @@
 """How many demands a plan admits beside first come, first served on shortest paths, at equal guarantees.
 
-``python -m experiments.plan_admission [--quick] [--out DIR] [--seed N]``
+``python -m experiments.plan_admission [--quick] [--topology FILE]... [--out DIR] [--seed N]``
 
-Ten networks of 20 to 60 nodes (`experiments.plan_networks`; 50, 100 and 200 Mbit/s). For each the number of
+Ten networks of 20 to 60 nodes (`experiments.plan_networks`; 50, 100 and 200 Mbit/s), or those of files that
+are given, such as Topology Zoo's GraphML and GML. For each the number of
 demands is raised until 1.5 times as many are offered as the plan admits. All methods use the same routes,
 budgets, rates, bounds on waits and test of what fits; they differ in who comes first and on which path:
 
@@ -28,7 +29,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from experiments.plan_networks import CLASSES, ONE_SIZE, demands, network
+from experiments.entry import run as run_command
+from experiments.plan_networks import CLASSES, ONE_SIZE, demands, from_file, network
 from qos.demands import FlowDemand
 from qos.engine.admission import admit
 from qos.engine.candidates import Candidates, Wish
@@ -163,18 +165,22 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Three networks.")
+@click.option("--topology", "files", multiple=True, metavar="FILE", help="Networks of files instead.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/plan_admission"))
 @click.option("--seed", type=int, default=1, show_default=True)
-def main(quick: bool, out: Path, seed: int) -> None:
+def main(quick: bool, files: tuple[str, ...], out: Path, seed: int) -> None:
     """Compare joint admission with first come, first served."""
-    count = 3 if quick else 10
-    sizes = np.linspace(20, 60, count).round().astype(int)
+    if files:
+        networks = [from_file(path, seed + number, RATES_BPS) for number, path in enumerate(files)]
+    else:
+        sizes = np.linspace(20, 60, 3 if quick else 10).round().astype(int)
+        networks = [network(int(size), seed + number, RATES_BPS) for number, size in enumerate(sizes)]
     rows: list[Row] = []
     out.mkdir(parents=True, exist_ok=True)
-    for number, nodes in enumerate(sizes):
-        topology = network(int(nodes), seed + number, RATES_BPS)
+    for number, topology in enumerate(networks):
+        nodes = len(topology.nodes)
         for mix in MIXES:
-            rows += study(topology, mix, seed + number, 200 * int(nodes))
+            rows += study(topology, mix, seed + number, 200 * nodes)
             shown = ", ".join(f"{row.method} {row.admitted}" for row in rows[-len(METHODS) :])
             print(f"{nodes} nodes, {mix}: {rows[-1].offered} offered, {shown}", flush=True)
     with (out / "admission.csv").open("w", newline="") as file:
@@ -192,4 +198,4 @@ def main(quick: bool, out: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -20,12 +20,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from qos.demands import FlowDemand
+from qos.errors import InputError
+from topologies.files import load
 from topologies.generators import waxman
 from topologies.links import WiredLink
-from topologies.model import Topology
+from topologies.model import Node, Topology
 
 SIDE_M = 300_000.0
 LINKS_A_NODE = 4.0
@@ -65,6 +68,39 @@ def network(nodes: int, seed: int, rates_bps: tuple[int, ...]) -> Topology:
     wires = [link for link in made.links.values() if isinstance(link, WiredLink)]
     links = [replace(link, rate_bps=int(random.choice(rates_bps))) for link in wires]
     return Topology(made.nodes.values(), links, name=f"regional-{nodes}-{seed}")
+
+
+def from_file(path: str, seed: int, rates_bps: tuple[int, ...]) -> Topology:
+    """Make a regional network of a topology file, such as one of the Topology Zoo.
+
+    Parameters
+    ----------
+    path
+        The file; its largest connected part of wired links is used. Nodes are numbered anew.
+    seed
+        Of the rates, which such files seldom give.
+    rates_bps
+        Rates to draw from, all alike likely.
+    """
+    found = load(path)
+    wires = [link for link in found.links.values() if isinstance(link, WiredLink)]
+    graph = nx.Graph([(link.source, link.target) for link in wires])
+    if graph.number_of_nodes() < 3:
+        raise InputError(f"{path}: a network of wires between three or more nodes is needed")
+    part = max(nx.connected_components(graph), key=lambda nodes: (len(nodes), min(nodes)))
+    number = {node: str(place) for place, node in enumerate(id for id in found.nodes if id in part)}
+    random = np.random.default_rng([seed, 1])
+    links = [
+        WiredLink(
+            number[link.source],
+            number[link.target],
+            int(random.choice(rates_bps)),
+            delay_s=link.delay_s,
+        )
+        for link in wires
+        if link.source in part
+    ]
+    return Topology([Node(each, "router") for each in number.values()], links, name=found.name)
 
 
 def demands(

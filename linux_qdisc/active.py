@@ -34,8 +34,10 @@ queues and a read every second, that read was the loop's slowest hundredth, 29 m
 FULL_QUEUES = 1024
 FULL_FRACTION = 1 / 3
 """With more of the queues to be read, one dump of all is cheaper."""
-BATCH = 64
-"""Answers of so many classes fit the socket's buffer on every kernel."""
+BATCH = 256
+"""Classes asked for at once, at most."""
+ANSWER_BUFFER_BYTES = 6144
+"""What one answer takes of the socket's buffer: the kernel counts the page that it stands in."""
 _STRIDE = 1024
 """Room for one answer, which takes about 300 bytes."""
 _MSG_DONTWAIT = 0x40
@@ -68,15 +70,19 @@ class _Header(ctypes.Structure):
 
 
 class _Answers:
-    """Buffers for one recvmmsg(2) of at most `BATCH` datagrams, at equal distances."""
+    """Buffers for one recvmmsg(2) of at most `most` datagrams, at equal distances."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.data = bytearray(BATCH * _STRIDE)
+        self.most = most
+        self.data = bytearray(most * _STRIDE)
+        self.lengths = np.ndarray((most,), np.uint32, self.data, strides=(_STRIDE,))
+        self.kinds = np.ndarray((most,), np.uint16, self.data, offset=4, strides=(_STRIDE,))
+        self.numbers = np.ndarray((most,), np.uint32, self.data, offset=8, strides=(_STRIDE,))
         memory = (ctypes.c_char * len(self.data)).from_buffer(self.data)
         start = ctypes.addressof(memory)
-        self._vectors = (_Vector * BATCH)()
-        self._headers = (_Header * BATCH)()
+        self._vectors = (_Vector * most)()
+        self._headers = (_Header * most)()
         at = ctypes.addressof(self._vectors)
         for i, header in enumerate(self._headers):
             self._vectors[i].base, self._vectors[i].length = start + _STRIDE * i, _STRIDE
@@ -84,7 +90,7 @@ class _Answers:
 
     def receive(self, descriptor: int) -> int:
         """Take what has arrived; return the number of datagrams, 0 where none has."""
-        count: int = self._libc.recvmmsg(descriptor, self._headers, BATCH, _MSG_DONTWAIT, None)
+        count: int = self._libc.recvmmsg(descriptor, self._headers, self.most, _MSG_DONTWAIT, None)
         if count >= 0:
             return count
         code = ctypes.get_errno()
@@ -112,11 +118,11 @@ class ActiveReader:
         self._all = reader
         self._netlink = netlink
         self._map = flow_map
-        self._answers = _Answers()
+        self._answers = _Answers(max(1, min(BATCH, netlink.receive_buffer_bytes() // ANSWER_BUFFER_BYTES)))
         request = wire.message(
             wire.RTM_GETTCLASS, wire.NLM_F_REQUEST | wire.NLM_F_ECHO, 0, wire.tcmsg(ifindex, 0, 0)
         )
-        self._request = np.frombuffer(request, np.uint32)
+        self._requests = np.tile(np.frombuffer(request, np.uint32), (self._answers.most, 1))
         self._table: ClassTable | None = None
         self._seen = flow_map.last_seen_ns()
         self._touched = np.ones(flow_map.flows, np.bool_)
@@ -149,8 +155,9 @@ class ActiveReader:
         if not self._alone or len(queues) > FULL_FRACTION * len(wanted):
             return self._read_all()
         table = self._table.copy()
-        for start in range(0, len(queues), BATCH):
-            if not self._read_some(queues[start : start + BATCH], table):
+        most = self._answers.most
+        for start in range(0, len(queues), most):
+            if not self._read_some(queues[start : start + most], table):
                 return self._read_all()
         self._table = table
         return table
@@ -161,28 +168,28 @@ class ActiveReader:
 
     def _read_some(self, queues: NDArray[np.int64], table: ClassTable) -> bool:
         """Ask for some queues; False if an answer was lost. The kernel answers while we send."""
-        first = self._netlink.next_seq(len(queues))
-        rows = np.tile(self._request, (len(queues), 1))
-        rows[:, 2] = np.arange(first, first + len(queues), dtype=np.uint32)
-        rows[:, 6] = queues.astype(np.uint32) + np.uint32(classid(FIRST_FLOW_MINOR))
-        self._netlink.send(rows.tobytes())
+        asked = len(queues)
+        first = self._netlink.next_seq(asked)
+        numbers = np.arange(first, first + asked, dtype=np.uint32)
+        requests = self._requests[:asked]
+        requests[:, 2] = numbers
+        requests[:, 6] = queues + classid(FIRST_FLOW_MINOR)
+        self._netlink.send(requests.data)
         try:
             count = self._answers.receive(self._netlink.fileno())
         except OSError as error:
             if error.errno == errno.ENOBUFS:
                 return False
             raise
-        heads = np.ndarray((count, 4), np.uint32, self._answers.data, strides=(_STRIDE, 4))
-        kinds = heads[:, 1:2].copy().view(np.uint16)[:, 0]
-        if (kinds == wire.NLMSG_ERROR).any():
-            self._refuse(int(np.argmax(kinds == wire.NLMSG_ERROR)))
-        expected = np.arange(first, first + len(queues), dtype=np.uint32)
-        if count != len(queues) or not np.array_equal(heads[:, 2], expected):
+        refused = self._answers.kinds[:count] == wire.NLMSG_ERROR
+        if refused.any():
+            self._refuse(int(np.argmax(refused)))
+        if count != asked or (self._answers.numbers[:count] != numbers).any():
             return False
-        lengths = heads[:, 0]
-        if (lengths > _STRIDE).any():
+        lengths = self._answers.lengths[:count].copy()
+        if lengths.max() > _STRIDE:
             return False
-        for length in sorted(set(lengths.tolist())):
+        for length in (int(lengths[0]),) if (lengths == lengths[0]).all() else set(lengths.tolist()):
             self._all.take_rows(self._answers.data, _STRIDE, np.flatnonzero(lengths == length), length, table)
         return True
 

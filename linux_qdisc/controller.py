@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from linux_qdisc.active import ActiveReader
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.compile import guaranteed_rate_bps, leaf_burst_bytes
-from linux_qdisc.distribution import FlowHistograms, sojourn_estimate_s
+from linux_qdisc.distribution import FlowHistograms, ObservedPoll
 from linux_qdisc.guarantee import Guarantees
 from linux_qdisc.learning import WeightsChoice
 from linux_qdisc.rtnetlink import NetlinkSocket
@@ -144,27 +144,30 @@ class Controller:
         active = np.flatnonzero(busy)
         self.active_flows = len(active)
         changed = 0
+        seen = None
         if len(active):
             is_new = was_idle[active] | self._unseen[active]
             self._unseen[active] = False
-            counters = self._counters(active, is_new, before, dropped, before_s[active])
+            counters = self._counters(active, is_new, before, sent, dropped, before_s[active])
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
-            self._observe(counters, dt_s)
+            seen = ObservedPoll(
+                counters.backlog_bytes,
+                self._limit[active],
+                counters.sent_bytes,
+                counters.dropped_packets,
+                dt_s,
+            )
         self._retire(np.flatnonzero(fell_idle))
         self._guarantee(dt_s)
         self._loop_s = time.monotonic() - started
-        self._histograms.loop_s.add(np.array([self._loop_s]))
+        self._histograms.observe(seen, self._tree.link.rate_bps, self._loop_s)
         return changed
-
-    def _observe(self, counters: FlowCounters, dt_s: float) -> None:
-        backlog = counters.backlog_bytes
-        waits_s = sojourn_estimate_s(backlog, counters.sent_bytes, dt_s, self._tree.link.rate_bps)
-        self._histograms.observe(backlog, self._limit[counters.slot], waits_s, counters.dropped_packets)
 
     def summary(self, device: str) -> Summary:
         """Return the figures of the latest poll."""
         now = self._last
         in_use = (self._quiet_s < IDLE_S) & ~self._unseen
+        self._histograms.count(self._tree.link.rate_bps)
         return Summary(
             device=device,
             active_flows=self.active_flows,
@@ -182,6 +185,7 @@ class Controller:
         active: NDArray[np.int64],
         is_new: NDArray[np.bool_],
         before: ClassTable,
+        sent: NDArray[np.int64],
         dropped: NDArray[np.int64],
         quiet_s: NDArray[np.float64],
     ) -> FlowCounters:
@@ -189,8 +193,8 @@ class Controller:
         return FlowCounters(
             slot=active,
             is_new=is_new,
-            sent_bytes=(now.sent_bytes - before.sent_bytes)[active],
-            sent_packets=(now.sent_packets - before.sent_packets)[active] & _COUNTER_MASK,
+            sent_bytes=sent[active],
+            sent_packets=(now.sent_packets[active] - before.sent_packets[active]) & _COUNTER_MASK,
             dropped_packets=dropped[active],
             backlog_bytes=now.backlog_bytes[active],
             backlog_packets=now.backlog_packets[active],

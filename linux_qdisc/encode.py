@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import struct
 
-from linux_qdisc import wire
+from linux_qdisc import u32, wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.keys import ETH_P_IP, ETH_P_IPV6
 from linux_qdisc.operations import (
     FLOW_KEYS,
     FLOW_PREFERENCES,
+    INGRESS_PREFERENCE,
+    MATCH_ALL,
+    U32_PREFERENCES,
+    AddRedirect,
     DeleteClass,
     ReplaceRoot,
     SetClass,
@@ -34,6 +38,13 @@ CLASSIFIER_HANDLE = 1
 CLASSIFIER_NAME = "qos_flows"
 TCA_FLOW_KEYS, TCA_FLOW_MODE, TCA_FLOW_BASECLASS, TCA_FLOW_DIVISOR = 1, 2, 3, 8
 FLOW_MODE_HASH = 1
+INGRESS_HANDLE = 0xFFFF0000
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_COOKIE, TCA_MIRRED_PARMS = 1, 2, 6, 2
+TC_ACT_STOLEN, TCA_EGRESS_REDIR = 4, 1
+_ACTION_ATTRIBUTES = {"bpf": 1, "matchall": 2, "u32": 7, "flower": 3}
+"""Kind of filter -> number of the attribute that holds its actions."""
+REDIRECT_COOKIE = b"qos-ingress"
+"""What our redirect carries, so that it is known again; the kernel keeps it for whoever put it there."""
 _FLOW_KEY_BITS = {"src": 0, "dst": 1, "proto": 2, "proto-src": 3, "proto-dst": 4}
 _ETHERTYPES = {"ip": ETH_P_IP, "ipv6": ETH_P_IPV6}
 _U32_MAX = 2**32 - 1
@@ -149,14 +160,64 @@ def set_flow_classifier(operation: SetClassifier, ifindex: int) -> list[Request]
     return requests
 
 
+def set_u32_classifier(operation: SetClassifier, ifindex: int) -> list[Request]:
+    """Encode the tables and filters of cls_u32; what leads to a table comes after what is in it."""
+    flows, isolate = operation.flows, operation.spec.isolate
+    requests = []
+
+    def add(protocol: str, handle: int, options: bytes) -> None:
+        info = wire.filter_info(U32_PREFERENCES[protocol], _ETHERTYPES[protocol])
+        body = wire.tcmsg(ifindex, handle, ROOT_MAJOR << 16, info) + kind("u32") + options
+        what = f"tc filter add dev {operation.device} protocol {protocol} u32"
+        requests.append((wire.RTM_NEWTFILTER, _CREATE, body, what))
+
+    for table in u32.tables(flows, isolate):
+        add("ip", table.number << 20, u32.table_options(table))
+    for row in u32.leaf_filters(flows):
+        add("ip", row.node, u32.filter_options(row))
+    for protocol in U32_PREFERENCES:
+        for row in u32.path_filters(protocol, flows, isolate):
+            add(protocol, row.node, u32.filter_options(row))
+    return requests
+
+
+def redirects(operation: AddRedirect, ifindex: int, ifb_index: int) -> list[Request]:
+    """Encode the filter that sends all packets to an ifb, once for each kind of filter that can."""
+    action = wire.nested(
+        1,
+        wire.attr(TCA_ACT_KIND, wire.text("mirred")),
+        wire.nested(TCA_ACT_OPTIONS, wire.attr(TCA_MIRRED_PARMS, _mirred(ifb_index))),
+        wire.attr(TCA_ACT_COOKIE, REDIRECT_COOKIE),
+    )
+    matching = {
+        "bpf": [wire.attr(TCA_BPF_OPS_LEN, wire.u16(1)), wire.attr(TCA_BPF_OPS, to_netlink_bytes(MATCH_ALL))],
+        "matchall": [],
+        "u32": [wire.attr(u32.TCA_U32_SEL, u32.selector(u32.TERMINAL))],
+        "flower": [],
+    }
+    requests = []
+    for name, parts in matching.items():
+        actions = wire.nested(_ACTION_ATTRIBUTES[name], action)
+        body = wire.tcmsg(ifindex, 1, INGRESS_HANDLE, wire.filter_info(INGRESS_PREFERENCE))
+        body += kind(name) + wire.nested(wire.TCA_OPTIONS, *parts, actions)
+        requests.append((wire.RTM_NEWTFILTER, _CREATE, body, operation.commands()[-1]))
+    return requests
+
+
+def _mirred(ifindex: int) -> bytes:
+    """Return struct tc_mirred: redirect to the egress of `ifindex`."""
+    return struct.pack("=IIiiiiI", 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, ifindex)
+
+
 def delete_classifier(device: str, ifindex: int, preference: int, ethertype: int) -> Request:
     """Encode the removal of all filters of one preference."""
     body = wire.tcmsg(ifindex, 0, ROOT_MAJOR << 16, wire.filter_info(preference, ethertype))
     return wire.RTM_DELTFILTER, 0, body, f"tc filter del dev {device} prio {preference}"
 
 
-def other_classifiers(form: str) -> list[tuple[int, int]]:
-    """List preference and ethertype of the filters that a classifier of `form` takes the place of."""
-    if form == "flow":
+def classifier_places(form: str) -> list[tuple[int, int]]:
+    """List preference and ethertype of the filters that a classifier of `form` consists of."""
+    if form in ("ebpf", "cbpf"):
         return [(CLASSIFIER_PREFERENCE, wire.ETH_P_ALL)]
-    return [(preference, _ETHERTYPES[protocol]) for protocol, preference in FLOW_PREFERENCES.items()]
+    preferences = U32_PREFERENCES if form == "u32" else FLOW_PREFERENCES
+    return [(preference, _ETHERTYPES[protocol]) for protocol, preference in preferences.items()]

@@ -64,7 +64,7 @@ class HostFile(BaseModel):
     """Framing of the link."""
     isolate: Literal["flow", "source-host", "destination-host"] | None = None
     """What gets a fair share."""
-    classifier: Literal["auto", "ebpf", "cbpf", "flow"] | None = None
+    classifier: Literal["auto", "ebpf", "cbpf", "flow", "u32"] | None = None
     """How packets find their queue; auto takes the first that works."""
     metrics: StrictStr | None = None
     """ADDR:PORT of the Prometheus endpoint; :PORT is loopback."""

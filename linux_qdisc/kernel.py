@@ -9,13 +9,10 @@ import time
 from collections.abc import Sequence
 
 from linux_qdisc import encode, ethtool, wire
-from linux_qdisc.bpf.classic import to_netlink_bytes
 from linux_qdisc.bpf.flowmap import FlowMap
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.device import device_facts
 from linux_qdisc.operations import (
-    INGRESS_PREFERENCE,
-    MATCH_ALL,
     AddIfb,
     AddRedirect,
     DeleteClass,
@@ -36,14 +33,16 @@ from qos.errors import KernelError, MissingPieceError, PrivilegeError, QosError
 
 log = logging.getLogger(__name__)
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
-INGRESS_HANDLE = 0xFFFF0000
-TCA_BPF_ACT = 1
-TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
-TC_ACT_STOLEN, TCA_EGRESS_REDIR = 4, 1
 DRAIN_TIMEOUT_S = 3.0
-FORMS = ("ebpf", "cbpf", "flow")
+FORMS = ("ebpf", "cbpf", "flow", "u32")
 """Forms of the classifier, best first."""
-_NO_CLASSIFIER = "this kernel has no classifier that can be used; load the module cls_bpf (or cls_flow)"
+_NO_CLASSIFIER = (
+    "this kernel has no classifier that can be used; load the module cls_bpf (or cls_flow, or cls_u32)"
+)
+_NO_REDIRECT = (
+    "--ingress needs the kernel's act_mirred and a classifier; load the modules act_mirred and cls_matchall "
+    "(or cls_bpf, cls_u32, cls_flower)"
+)
 DRAIN_POLL_S = 0.02
 
 
@@ -151,26 +150,37 @@ class Kernel:
                 missing = isinstance(error, KernelError) and error.errno_code == errno.ENOENT
                 if form == forms[-1]:
                     if missing:
-                        raise MissingPieceError(_NO_CLASSIFIER) from None
+                        raise MissingPieceError(_missing(operation.spec.form)) from None
                     raise
                 if form == "cbpf" and not missing:
                     raise
         if not operation.create:
-            ifindex = self._ifindex(operation.device)
-            for preference, ethertype in encode.other_classifiers(form):
-                request = encode.delete_classifier(operation.device, ifindex, preference, ethertype)
-                self._forgiving(*request, errno.ENOENT)
+            stays = encode.classifier_places(form)
+            for other in FORMS[1:]:
+                if encode.classifier_places(other) != stays:
+                    self._delete_classifier(operation.device, other)
         previous = self.flow_maps.pop(operation.device, None)
         if previous is not None:
             previous.close()
         if flow_map is not None:
             self.flow_maps[operation.device] = flow_map
 
+    def _delete_classifier(self, device: str, form: str) -> None:
+        for preference, ethertype in encode.classifier_places(form):
+            request = encode.delete_classifier(device, self._ifindex(device), preference, ethertype)
+            self._forgiving(*request, errno.ENOENT)
+
     def _install(self, operation: SetClassifier, form: str) -> FlowMap | None:
         """Install one form of a classifier; return its map, if it has one."""
         ifindex, spec = self._ifindex(operation.device), operation.spec
         if form == "flow":
             self.netlink.batch(encode.set_flow_classifier(operation, ifindex))
+            return None
+        if form == "u32":
+            if not operation.create:
+                # Tables cannot be exchanged as a whole: for a moment all packets go to the catch-all.
+                self._delete_classifier(operation.device, form)
+            self.netlink.batch(encode.set_u32_classifier(operation, ifindex))
             return None
         if form == "cbpf":
             self.netlink.request(*encode.set_classifier(operation, ifindex, None))
@@ -218,26 +228,21 @@ class Kernel:
 
     def _add_redirect(self, operation: AddRedirect) -> None:
         ifindex = self._ifindex(operation.device)
-        body = wire.tcmsg(ifindex, INGRESS_HANDLE, wire.TC_H_INGRESS) + encode.kind("ingress")
+        body = wire.tcmsg(ifindex, encode.INGRESS_HANDLE, wire.TC_H_INGRESS) + encode.kind("ingress")
         flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
         self.netlink.request(wire.RTM_NEWQDISC, flags, body, operation.commands()[0])
-        mirred = wire.nested(
-            1,
-            wire.attr(TCA_ACT_KIND, wire.text("mirred")),
-            wire.nested(TCA_ACT_OPTIONS, wire.attr(TCA_MIRRED_PARMS, _mirred(self._ifindex(operation.ifb)))),
-        )
-        options = wire.nested(
-            wire.TCA_OPTIONS,
-            wire.attr(encode.TCA_BPF_OPS_LEN, wire.u16(1)),
-            wire.attr(encode.TCA_BPF_OPS, to_netlink_bytes(MATCH_ALL)),
-            wire.nested(TCA_BPF_ACT, mirred),
-        )
-        body = wire.tcmsg(ifindex, 1, INGRESS_HANDLE, wire.filter_info(INGRESS_PREFERENCE))
-        body += encode.kind("bpf") + options
-        self.netlink.request(wire.RTM_NEWTFILTER, flags, body, operation.commands()[-1])
+        redirects = encode.redirects(operation, ifindex, self._ifindex(operation.ifb))
+        for request in redirects:
+            try:
+                self.netlink.request(*request)
+                return
+            except KernelError as refusal:
+                if refusal.errno_code != errno.ENOENT:
+                    raise
+        raise MissingPieceError(_NO_REDIRECT)
 
     def _delete_ingress(self, operation: DeleteIngress) -> None:
-        body = wire.tcmsg(self._ifindex(operation.device), INGRESS_HANDLE, wire.TC_H_INGRESS)
+        body = wire.tcmsg(self._ifindex(operation.device), encode.INGRESS_HANDLE, wire.TC_H_INGRESS)
         self._forgiving(wire.RTM_DELQDISC, 0, body, operation.commands()[0], errno.ENOENT)
 
     def delete_root(self, device: str) -> None:
@@ -263,9 +268,12 @@ def _ifinfomsg(ifindex: int, *, up: bool = False) -> bytes:
     return struct.pack("=BxHiII", 0, 0, ifindex, int(up), int(up))
 
 
-def _mirred(ifindex: int) -> bytes:
-    """Return struct tc_mirred: redirect to the egress of `ifindex`."""
-    return struct.pack("=IIiiiiI", 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, ifindex)
+def _missing(form: str) -> str:
+    """Say which classifier this kernel lacks."""
+    if form == "auto":
+        return _NO_CLASSIFIER
+    module = {"ebpf": "cls_bpf", "cbpf": "cls_bpf"}.get(form, f"cls_{form}")
+    return f"this kernel has no {module}; load that module or leave --classifier auto"
 
 
 def _explain(refusal: BatchError) -> Exception:

@@ -10,7 +10,7 @@ import numpy as np
 
 from linux_qdisc import state
 from linux_qdisc.device import device_facts
-from linux_qdisc.distribution import sojourn_estimate_s
+from linux_qdisc.distribution import drain_rate
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.settings import QueueSettings
 from linux_qdisc.snapshot import snapshot
@@ -91,10 +91,10 @@ def measure(
                 assert settings is not None
                 sent = now.sent_bytes - then.sent_bytes
                 busy = (sent > 0) | (now.backlog_bytes > 0)
-                wait = sojourn_estimate_s(
-                    now.backlog_bytes[busy], sent[busy], max(now_s - before, 1e-9), settings.rate_bps
-                )
-                waits[device] = max(waits[device], float(wait.max(initial=0.0)))
+                active = max(int(np.count_nonzero(busy)), 1)
+                rate = drain_rate(sent[busy], max(now_s - before, 1e-9), active, settings.rate_bps)
+                wait_s = now.backlog_bytes[busy] / rate
+                waits[device] = max(waits[device], float(wait_s.max(initial=0.0)))
             before = now_s
         elapsed_s = max(before - began, 1e-9)
     for device in readers:

@@ -229,7 +229,12 @@ def attached_figures(wanted_ifindex: int | None) -> list[dict[str, Any]]:
             ifb = indexes.get(ifb_name(device)) if settings.ingress_rate_bps is not None else None
             found.append(
                 settings.to_json()
-                | {"device": device.name, "pid": held.pid, "controlled": state.is_locked(key)}
+                | {
+                    "device": device.name,
+                    "pid": held.pid,
+                    "controlled": state.is_locked(key),
+                    "ended": held.ended,
+                }
                 | tree_figures(netlink, key.ifindex, settings.flows)
                 | {"ingress": None if ifb is None else tree_figures(netlink, ifb, settings.flows)}
             )

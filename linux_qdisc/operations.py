@@ -6,8 +6,10 @@ The same operations are executed through netlink (`linux_qdisc.kernel`) and prin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from linux_qdisc import u32
 from linux_qdisc.bpf.classic import classic_program, to_tc_bytecode
 from linux_qdisc.bpf.keys import Isolation, LinkHeader
 from linux_qdisc.tree import CATCH_ALL_MINOR, FIRST_FLOW_MINOR, ROOT_MAJOR, ClassifierSpec, ClassShape
@@ -22,6 +24,8 @@ FLOW_KEYS = {
 """Kind of isolation -> what cls_flow hashes."""
 FLOW_PREFERENCES = {"ip": 2, "ipv6": 3}
 """Ethertype -> preference of its cls_flow filter; what is neither goes to the catch-all."""
+U32_PREFERENCES = {"ip": 4, "ipv6": 5}
+"""Ethertype -> preference of its cls_u32 filters."""
 MATCH_ALL = ((0x06, 0, 0, 0xFFFFFFFF),)
 """Classic BPF that says yes to every packet."""
 
@@ -136,10 +140,27 @@ class SetClassifier:
                 f"divisor {self.flows} baseclass {ROOT_MAJOR:x}:{FIRST_FLOW_MINOR:x}"
                 for protocol, preference in FLOW_PREFERENCES.items()
             )
+        if self.spec.form == "u32":
+            return tuple(self._u32_commands())
         return (
             f"tc filter {'add' if self.create else 'change'} dev {self.device} parent {ROOT_MAJOR:x}: "
             f"protocol all prio 1 handle 1 bpf bytecode '{to_tc_bytecode(classic_form(self))}'",
         )
+
+    def _u32_commands(self) -> Iterator[str]:
+        def command(verb: str, protocol: str, words: str = "") -> str:
+            place = f"dev {self.device} parent {ROOT_MAJOR:x}: protocol {protocol}"
+            return f"tc filter {verb} {place} prio {U32_PREFERENCES[protocol]} {words}".rstrip()
+
+        if not self.create:
+            yield from (command("del", protocol) for protocol in U32_PREFERENCES)
+        for table in u32.tables(self.flows, self.spec.isolate):
+            yield command("add", "ip", u32.table_words(table))
+        for row in u32.leaf_filters(self.flows):
+            yield command("add", "ip", u32.filter_words(row))
+        for protocol in U32_PREFERENCES:
+            for row in u32.path_filters(protocol, self.flows, self.spec.isolate):
+                yield command("add", protocol, u32.filter_words(row))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ def plan_attach(settings: QueueSettings, *, force: bool, standing: QdiscTree | N
     held = state.read(state.Key.of(device.ifindex)) if found.is_ours else None
     operations: list[Operation] = []
     if held is not None:
-        standing = standing or compile_tree(replace(held.settings, device=device.name), device)
+        held = held.renamed(device.name)
+        standing = standing or compile_tree(held.settings, device)
         before = DeviceSnapshot.from_json(held.before)
     elif found.is_ours:
         standing = None

@@ -82,11 +82,24 @@ def _privileges() -> list[Check]:
     bits = capabilities()
     admin = bool(bits >> 12 & 1)
     bpf = bool(bits >> 39 & 1 or bits >> 21 & 1)
+    where = "" if _in_first_user_namespace() else "in this user namespace alone"
     return [
         Check("kernel", OK, f"{platform.release()} {platform.machine()}"),
-        Check("CAP_NET_ADMIN", OK if admin else MISSING, "", "attach and detach need it: sudo qos ...", True),
-        Check("CAP_BPF", OK if bpf else MISSING, "", "flows share queues now and then (classic BPF)"),
+        _capability("CAP_NET_ADMIN", admin, where, "attach and detach need it: sudo qos ...", essential=True),
+        _capability("CAP_BPF", bpf, where, "flows share queues now and then (classic BPF)"),
     ]
+
+
+def _capability(name: str, has: bool, where: str, consequence: str, essential: bool = False) -> Check:
+    return Check(name, OK, where, "", essential) if has else Check(name, MISSING, "", consequence, essential)
+
+
+def _in_first_user_namespace() -> bool:
+    """Say whether this process's capabilities are those of the host: its users are mapped to themselves."""
+    try:
+        return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
+    except OSError:
+        return True
 
 
 def _kernel_pieces() -> list[Check]:
@@ -124,9 +137,10 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         _try(
             "cls_bpf",
             lambda: kernel.apply([SetClassifier("p0", 2, replace(spec, form="cbpf"), create=True)]),
-            "cls_flow is used where it exists (hash); --ingress does not work",
+            "cls_flow or cls_u32 is used where it exists; flows share queues more often",
         ),
-        _try("cls_flow", lambda: _try_flow(kernel), "no way out where cls_bpf is missing"),
+        _try("cls_flow", lambda: _try_form(kernel, "flow"), "only of use where cls_bpf is missing"),
+        _try("cls_u32", lambda: _try_form(kernel, "u32"), "only of use where both of these are missing"),
         _try("eBPF flow map", _try_flow_map, "flows share queues now and then (classic BPF)"),
         _try("ifb", lambda: kernel.apply([AddIfb("p-ifb")]), "--ingress does not work"),
         _try(
@@ -136,11 +150,11 @@ def _try_pieces(netlink: NetlinkSocket) -> list[Check]:
         ),
     ]
     kernel.close()
-    both = [row.status for row in checks if row.name in ("cls_bpf", "cls_flow")]
+    forms = [row.status for row in checks if row.name in ("cls_bpf", "cls_flow", "cls_u32")]
     checks.append(
         Check(
             "a classifier",
-            OK if OK in both else MISSING,
+            OK if OK in forms else MISSING,
             "",
             "every flow would share one queue",
             is_essential=True,
@@ -158,8 +172,8 @@ def _try(name: str, action: Callable[[], None], consequence: str, essential: boo
     return Check(name, OK, "", "", essential)
 
 
-def _try_flow(kernel: Kernel) -> None:
-    spec = ClassifierSpec("flow", has_ethernet_header=True, form="flow")
+def _try_form(kernel: Kernel, form: str) -> None:
+    spec = ClassifierSpec("flow", has_ethernet_header=True, form=form)
     kernel.apply([SetClassifier("p0", 2, spec, create=True)])
 
 

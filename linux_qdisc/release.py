@@ -37,6 +37,7 @@ def detach(name: str) -> list[str]:
     held = state.read(key)
     if held is None:
         raise InputError(f"{name} has no queue of ours; see 'qos status'")
+    held = held.renamed(name)
     require_net_admin()
     _stop_controller(key)
     with NetlinkSocket() as netlink:

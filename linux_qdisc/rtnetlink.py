@@ -90,6 +90,10 @@ class NetlinkSocket:
         """Return the descriptor."""
         return self._socket.fileno()
 
+    def receive_buffer_bytes(self) -> int:
+        """Return how much may wait to be received, as the kernel counts it."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
     def receive(self) -> memoryview:
         """Return the next datagram; it is overwritten by the next call.
 

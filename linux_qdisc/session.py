@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +18,7 @@ from linux_qdisc import offloads, state
 from linux_qdisc.adoption import adopt_flow_map
 from linux_qdisc.control import Answer, ControlSocket
 from linux_qdisc.controller import Controller, Summary
-from linux_qdisc.device import all_devices, device_facts
+from linux_qdisc.device import DeviceFacts, all_devices, device_facts
 from linux_qdisc.diff import difference
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.learning import SAVE_S, WeightsChoice
@@ -181,6 +182,22 @@ class Session:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         ready()
+        try:
+            self._loop()
+        except QosError as error:
+            self._note_the_end(str(error))
+            raise
+
+    def _note_the_end(self, why: str) -> None:
+        """Put down why there is no controller any more, for `qos status`: nobody may have seen it."""
+        try:
+            held = state.read(self._key)
+            if held is not None:
+                state.write(self._key, replace(held, ended=why))
+        except (QosError, OSError) as error:
+            log.warning("it could not be put down why the controller ends: %s", error)
+
+    def _loop(self) -> None:
         last = time.monotonic()
         next_tick, next_check = last + self.settings.interval_s, last + LINK_CHECK_S
         next_save = last + SAVE_S
@@ -242,9 +259,21 @@ class Session:
             raise InputError(f"{name} was renamed to {device.name}; 'qos attach {device.name}' goes on")
         if self._device.is_up and not device.is_up:
             raise InputError(f"{name} went down; 'qos attach {name}' goes on when it is up")
-        self._device = device
         if not has_our_root(self._netlink, device.ifindex):
             raise InputError(f"somebody removed the queue of {name}; 'qos attach {name}' puts it back")
+        sizes, self._device = _packet_sizes(self._device), device
+        if _packet_sizes(device) != sizes:
+            self._fit_to_packets()
+
+    def _fit_to_packets(self) -> None:
+        """Fit the tree to another size of packets: what is larger than a limit would never pass."""
+        log.info(
+            "%s: packets have another size now, %d bytes at most", self._device.name, self._device.mtu_bytes
+        )
+        try:
+            self._change(self.settings, force=False)
+        except KernelError as error:  # the tree was led back
+            log.warning("the queue is not fitted to the new size of packets: %s", error)
 
     def _answer(self, request: dict[str, Any]) -> Answer:
         if request.get("do") == "stop":
@@ -310,3 +339,8 @@ class Session:
         """Stop controlling; the tree stays as it is, with its last limits."""
         self._save_learned()
         self._ends.close()
+
+
+def _packet_sizes(device: DeviceFacts) -> tuple[int, int]:
+    """Return what of a device the limits and buckets of its tree depend on."""
+    return device.mtu_bytes, device.gso_max_bytes

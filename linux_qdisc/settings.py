@@ -23,7 +23,7 @@ MAX_MPU_BYTES = 256
 LINK_LAYERS = ("ethernet", "atm", "ptm")
 ISOLATIONS = ("flow", "source-host", "destination-host")
 OFFLOAD_CHOICES = ("keep", "off")
-CLASSIFIERS = ("auto", "ebpf", "cbpf", "flow")
+CLASSIFIERS = ("auto", "ebpf", "cbpf", "flow", "u32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class QueueSettings:
         Key of fairness: ``flow``, ``source-host`` or ``destination-host``.
     classifier
         ``ebpf`` (a map gives each flow a queue of its own), ``cbpf`` (a hash), ``flow`` (the kernel's
-        cls_flow, a hash, for kernels without cls_bpf), or ``auto`` for the first that works.
+        cls_flow, a hash, for kernels without cls_bpf), ``u32`` (tables of cls_u32, coarser still), or
+        ``auto`` for the first that works.
     metrics
         ``ADDR:PORT`` of the Prometheus endpoint, or None.
     follow_radio

@@ -16,7 +16,13 @@ from typing import Any, Self
 
 from linux_qdisc import wire
 from linux_qdisc.bpf.classic import to_netlink_bytes
-from linux_qdisc.encode import LINKLAYER_ETHERNET, TCA_BPF_OPS, TCA_HTB_INIT
+from linux_qdisc.encode import (
+    LINKLAYER_ETHERNET,
+    REDIRECT_COOKIE,
+    TCA_ACT_COOKIE,
+    TCA_BPF_OPS,
+    TCA_HTB_INIT,
+)
 from linux_qdisc.operations import MATCH_ALL
 from linux_qdisc.rtnetlink import NetlinkSocket, somebody_listens
 from linux_qdisc.tree import ROOT_MAJOR
@@ -77,10 +83,13 @@ class IngressSnapshot:
     @property
     def is_ours(self) -> bool:
         """Whether it holds the one filter that `--ingress` installs."""
-        ours = wire.attr(TCA_BPF_OPS, to_netlink_bytes(MATCH_ALL))
-        return self.qdisc.kind == "ingress" and [ours in row.options_bytes() for row in self.filters] == [
-            True
-        ]
+        # The program says it where a tree was made before the redirect carried a cookie, or by a shell.
+        marks = (
+            wire.attr(TCA_ACT_COOKIE, REDIRECT_COOKIE),
+            wire.attr(TCA_BPF_OPS, to_netlink_bytes(MATCH_ALL)),
+        )
+        found = [any(mark in row.options_bytes() for mark in marks) for row in self.filters]
+        return self.qdisc.kind == "ingress" and found == [True]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -103,6 +103,8 @@ class Attachment:
         Start time of the controller in clock ticks since boot, which tells a reused pid.
     namespace
         What `linux_qdisc.namespace.identity` said; inodes are used again, this is not.
+    ended
+        Why the controller ended by itself; empty while it runs and where it was told to stop.
     """
 
     settings: QueueSettings
@@ -111,6 +113,13 @@ class Attachment:
     pid: int
     controller_started: int
     namespace: str = ""
+    ended: str = ""
+
+    def renamed(self, device: str) -> Self:
+        """Return the same for an interface that is called `device` by now."""
+        former = self.settings.device
+        switched = {device if name == former else name: rows for name, rows in self.offloads_before.items()}
+        return replace(self, settings=replace(self.settings, device=device), offloads_before=switched)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that is written to disk."""
@@ -122,6 +131,7 @@ class Attachment:
             "pid": self.pid,
             "controller_started": self.controller_started,
             "namespace": self.namespace or namespace.identity(),
+            "ended": self.ended,
         }
 
     @classmethod
@@ -134,6 +144,7 @@ class Attachment:
             pid=int(document["pid"]),
             controller_started=int(document["controller_started"]),
             namespace=str(document["namespace"]),
+            ended=str(document.get("ended", "")),
         )
 
 

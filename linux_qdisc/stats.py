@@ -137,6 +137,9 @@ class ClassReader:
         """Read class messages of equal length that begin at multiples of `stride`."""
         first = int(places[0]) * stride
         layout = self._layout(memoryview(data)[first : first + length])
+        if len(places) == 1 + int(places[-1]) - int(places[0]):  # as almost always: no gap, so no copy
+            self._store(np.ndarray((len(places),), layout, data, first, (stride,)), table)
+            return
         rows = np.ndarray((len(data) // stride,), layout, data, strides=(stride,))
         self._store(rows[places], table)
 

@@ -75,7 +75,7 @@ class ClassifierSpec:
     has_ethernet_header
         False where a packet starts with its IP header (tun, ppp, wireguard, ipip).
     form
-        ``ebpf``, ``cbpf``, ``flow``, or ``auto`` for the first of them that works here.
+        ``ebpf``, ``cbpf``, ``flow``, ``u32``, or ``auto`` for the first of them that works here.
     """
 
     isolate: str

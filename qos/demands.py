@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeAlias
 
 from qos.errors import ValueRefusedError
-from qos.profiles import ACCESS_CATEGORIES, DSCP_VALUES, find_profile
+from qos.profiles import ACCESS_CATEGORIES, DSCP_VALUES, Profile, find_profile
 from qos.units import NANOSECONDS_PER_SECOND, parse_duration, parse_rate
 
 
+class DemandRefusedError(ValueRefusedError):
+    """A demand cannot be, for one reason or several.
+
+    Parameters
+    ----------
+    problems
+        Every problem found, each with its place.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+Problem: TypeAlias = tuple[str, str]
+"""A key and what is wrong with it; the key is empty where it is no single one."""
+
+
 def _number(
-    owner: object,
+    figures: Mapping[str, Any],
     field: str,
     low: float,
     high: float = math.inf,
     *,
     optional: bool = False,
     open_ends: str = "",
-) -> None:
-    value = getattr(owner, field)
+) -> Iterator[Problem]:
+    value = figures[field]
     if value is None and optional:
         return
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -32,16 +50,48 @@ def _number(
         above = "more than" if "(" in open_ends else "at least"
         below = "less than" if ")" in open_ends else "at most"
         bound = f" and {below} {high:g}" if math.isfinite(high) else ""
-        raise ValueRefusedError(f"{field} must be a finite number, {above} {low:g}{bound}, not {value!r}")
+        yield field, f"{field} must be a finite number, {above} {low:g}{bound}, not {value!r:.60}"
 
 
-def _ends(owner: FlowDemand) -> None:
+def _ends(figures: Mapping[str, Any]) -> Iterator[Problem]:
     for field in ("source", "destination"):
-        value = getattr(owner, field)
+        value = figures[field]
         if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
-            raise ValueRefusedError(f"{field} must be the id of a node, not {value!r}")
-    if owner.source == owner.destination:
-        raise ValueRefusedError(f"destination must be another node than the source {owner.source!r}")
+            yield field, f"{field} must be the id of a node, not {value!r:.60}"
+    if figures["source"] == figures["destination"]:
+        yield "", f"destination must be another node than the source {figures['source']!r:.60}"
+
+
+def _one_of(figures: Mapping[str, Any], field: str, known: Collection[str]) -> Iterator[Problem]:
+    if not isinstance(figures[field], str) or figures[field] not in known:
+        yield field, f"{field} must be one of {', '.join(known)}, not {figures[field]!r:.60}"
+
+
+def _whole(figures: Mapping[str, Any], field: str, low: int, high: int) -> Iterator[Problem]:
+    value = figures[field]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        yield field, f"{field} must be a whole number from {low} to {high}, not {value!r:.60}"
+
+
+def _flow_problems(figures: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find everything that is wrong with the figures of a flow, which are all there."""
+    yield from _ends(figures)
+    rates = [*_number(figures, "rate_bps", 0, open_ends="(")]
+    rates += _number(figures, "min_rate_bps", 0, optional=True, open_ends="(")
+    yield from rates
+    low, high = figures["min_rate_bps"], figures["rate_bps"]
+    if not rates and low is not None and low > high:
+        yield "", f"min_rate_bps {low:g} must be at most rate_bps {high:g}"
+    yield from _number(figures, "delay_bound_s", 0, optional=True, open_ends="(")
+    yield from _number(figures, "jitter_s", 0, optional=True, open_ends="(")
+    yield from _number(figures, "loss", 0, 1, open_ends="()")
+    yield from _number(figures, "violation_probability", 0, 1, open_ends="()")
+    yield from _whole(figures, "priority", 0, 7)
+    yield from _one_of(figures, "dscp", DSCP_VALUES)
+    yield from _one_of(figures, "access_category", ACCESS_CATEGORIES)
+    yield from _whole(figures, "packet_bytes", 1, 65535)
+    if not isinstance(figures["protection"], bool):
+        yield "protection", f"protection must be true or false, not {figures['protection']!r:.60}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +126,8 @@ class FlowDemand:
         Name of the profile that the demand was made from, empty if none.
     name
         Name for people and reports.
+    protection
+        Whether a second path is wanted that fails with nothing on the first (`qos.survival.protect`).
 
     Raises
     ------
@@ -97,31 +149,12 @@ class FlowDemand:
     packet_bytes: int = 1500
     profile: str = ""
     name: str = ""
+    protection: bool = False
 
     def __post_init__(self) -> None:
-        _ends(self)
-        _number(self, "rate_bps", 0, open_ends="(")
-        _number(self, "min_rate_bps", 0, optional=True, open_ends="(")
-        if self.min_rate_bps is not None and self.min_rate_bps > self.rate_bps:
-            raise ValueRefusedError(
-                f"min_rate_bps {self.min_rate_bps:g} must be at most rate_bps {self.rate_bps:g}"
-            )
-        _number(self, "delay_bound_s", 0, optional=True, open_ends="(")
-        _number(self, "jitter_s", 0, optional=True, open_ends="(")
-        _number(self, "loss", 0, 1, open_ends="()")
-        _number(self, "violation_probability", 0, 1, open_ends="()")
-        if isinstance(self.priority, bool) or self.priority not in range(8):
-            raise ValueRefusedError(f"priority must be a whole number from 0 to 7, not {self.priority!r}")
-        if self.dscp not in DSCP_VALUES:
-            raise ValueRefusedError(f"dscp must be one of {', '.join(DSCP_VALUES)}, not {self.dscp!r}")
-        if self.access_category not in ACCESS_CATEGORIES:
-            raise ValueRefusedError(
-                f"access_category must be one of {', '.join(ACCESS_CATEGORIES)}, not {self.access_category!r}"
-            )
-        if isinstance(self.packet_bytes, bool) or self.packet_bytes not in range(1, 65536):
-            raise ValueRefusedError(
-                f"packet_bytes must be a whole number from 1 to 65535, not {self.packet_bytes!r}"
-            )
+        problems = [text for _, text in _flow_problems({key: getattr(self, key) for key in _FIGURES})]
+        if problems:
+            raise DemandRefusedError(problems)
 
     @classmethod
     def from_profile(cls, profile: str, source: str, destination: str, **figures: Any) -> FlowDemand:
@@ -147,20 +180,7 @@ class FlowDemand:
                 raise ValueRefusedError(
                     f"demand: unknown figure {key!r}; use one of {', '.join(sorted(known))}"
                 )
-        rate = figures.get("rate_bps", found.max_rate_bps)
-        defaults: dict[str, Any] = {
-            "rate_bps": rate,
-            "min_rate_bps": min(found.min_rate_bps, rate) if isinstance(rate, int | float) else None,
-            "delay_bound_s": found.delay_bound_s,
-            "loss": found.loss,
-            "jitter_s": found.jitter_s,
-            "violation_probability": found.violation_probability,
-            "priority": found.priority,
-            "dscp": found.dscp,
-            "access_category": found.access_category,
-            "packet_bytes": found.packet_bytes,
-        }
-        return cls(source, destination, profile=found.name, **(defaults | figures))
+        return cls(source, destination, profile=found.name, **(_defaults(found, figures) | figures))
 
     @classmethod
     def from_mapping(cls, document: Mapping[str, Any], where: str = "demand") -> FlowDemand:
@@ -174,35 +194,47 @@ class FlowDemand:
         document
             The entry.
         where
-            What to call the entry in an error.
+            What to call the entry in an error: a path of keys (``demands[3]``), or a ``line 7``.
 
         Raises
         ------
-        ValueRefusedError
-            If a key is unknown or missing, or a value is out of range; the message begins with `where`.
+        DemandRefusedError
+            If keys are unknown or missing, or values out of range; each problem begins with `where` and the
+            key.
         """
-        try:
-            return cls._from_items(dict(document))
-        except ValueRefusedError as error:
-            raise ValueRefusedError(f"{where}: {error}") from None
+        items = dict(document)
+        problems: list[Problem] = []
+        _expand_ends(items, problems)
+        _read_units(items, problems)
+        profile = _known_profile(items, problems)
+        known = set(_FIGURES) | {"name"}
+        for key in [key for key in items if key not in known]:
+            del items[key]
+            offer = sorted(known | set(_UNITS) | {"ends", "profile"})
+            problems.append((str(key)[:60], f"unknown key {str(key)[:60]!r}; use one of {', '.join(offer)}"))
+        if "rate_bps" not in items and not profile:
+            items["rate_bps"] = _STAND_IN
+            problems.append(("", "rate is missing; give rate: 1mbit, or a profile"))
+        figures = _defaults(profile, items) | items
+        told = {key for key, _ in problems}
+        problems += [
+            (key, text) for key, text in _flow_problems(figures) if not key or _key_of(key) not in told
+        ]
+        if problems:
+            raise DemandRefusedError(_placed(where, _spelled(key, document), text) for key, text in problems)
+        return cls(profile="" if profile is None else profile.name, **figures)
 
-    @classmethod
-    def _from_items(cls, items: dict[str, Any]) -> FlowDemand:
-        _expand_ends(items)
-        for key, target in (("rate", "rate_bps"), ("min_rate", "min_rate_bps")):
-            if key in items:
-                items[target] = parse_rate(str(items.pop(key)))
-        for key, target in (("delay", "delay_bound_s"), ("jitter", "jitter_s")):
-            if key in items:
-                items[target] = parse_duration(str(items.pop(key))) / NANOSECONDS_PER_SECOND
-        source, destination = _take_ends(items)
-        profile = items.pop("profile", "")
-        if profile:
-            return cls.from_profile(str(profile), source, destination, **items)
-        _refuse_unknown(items, {field.name for field in fields(cls)})
-        if "rate_bps" not in items:
-            raise ValueRefusedError("rate is missing; give rate: 1mbit, or a profile")
-        return cls(source, destination, **items)
+
+_STAND_IN = 1e300
+"""A rate in place of one that is missing or cannot be read, so that the other figures are judged too."""
+
+_UNITS: Mapping[str, tuple[str, Callable[[str], float]]] = {
+    "rate": ("rate_bps", parse_rate),
+    "min_rate": ("min_rate_bps", parse_rate),
+    "delay": ("delay_bound_s", lambda text: parse_duration(text) / NANOSECONDS_PER_SECOND),
+    "jitter": ("jitter_s", lambda text: parse_duration(text) / NANOSECONDS_PER_SECOND),
+}
+_FIGURES = tuple(field.name for field in fields(FlowDemand) if field.name not in ("profile", "name"))
 
 
 @dataclass(frozen=True)
@@ -237,23 +269,80 @@ class EntanglementDemand:
     name: str = ""
 
 
-def _expand_ends(items: dict[str, Any]) -> None:
-    if "ends" not in items:
-        return
-    ends = items.pop("ends")
-    if not isinstance(ends, list | tuple) or len(ends) != 2:
-        raise ValueRefusedError(f"ends must be a list of two nodes, not {ends!r}")
-    items["source"], items["destination"] = ends
+def _placed(where: str, key: str, text: str) -> str:
+    """Put a problem in its place: ``demands[3].rate: ...``, ``line 7: rate: ...``."""
+    dot = ": " if where.startswith("line ") else "."
+    return f"{where}{dot}{key}: {text}" if key else f"{where}: {text}"
 
 
-def _take_ends(items: dict[str, Any]) -> tuple[str, str]:
+def _spelled(field: str, document: Mapping[str, Any]) -> str:
+    """Give a figure the name that it has in the document."""
+    short = _key_of(field)
+    return short if short in document else field
+
+
+def _key_of(field: str) -> str:
+    return next((key for key, (target, _) in _UNITS.items() if target == field), field)
+
+
+def _expand_ends(items: dict[str, Any], problems: list[Problem]) -> None:
+    if "ends" in items:
+        ends = items.pop("ends")
+        if isinstance(ends, list | tuple) and len(ends) == 2:
+            items["source"], items["destination"] = ends
+        else:
+            problems.append(("ends", f"ends must be a list of two nodes, not {ends!r:.60}"))
+            items["source"], items["destination"] = "source", "destination"
     for key in ("source", "destination"):
         if key not in items:
-            raise ValueRefusedError(f"{key} is missing; give source and destination, or ends: [a, b]")
-    return items.pop("source"), items.pop("destination")
+            problems.append(("", f"{key} is missing; give source and destination, or ends: [a, b]"))
+            items[key] = f"no {key}"
 
 
-def _refuse_unknown(items: dict[str, Any], known: set[str]) -> None:
-    for key in items:
-        if key not in known:
-            raise ValueRefusedError(f"unknown key {key!r}; use one of {', '.join(sorted(known))}")
+def _read_units(items: dict[str, Any], problems: list[Problem]) -> None:
+    for key, (target, parse) in _UNITS.items():
+        if key not in items:
+            continue
+        try:
+            items[target] = parse(str(items.pop(key)))
+        except ValueRefusedError as error:
+            problems.append((key, str(error)))
+            items.pop(target, None)
+            if key == "rate":
+                items[target] = _STAND_IN
+
+
+def _known_profile(items: dict[str, Any], problems: list[Problem]) -> Profile | None:
+    name = items.pop("profile", "")
+    if not name:
+        return None
+    try:
+        return find_profile(str(name))
+    except ValueRefusedError as error:
+        problems.append(("profile", str(error)))
+        items.setdefault("rate_bps", _STAND_IN)
+        return None
+
+
+def _defaults(profile: Profile | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the figures of a profile, or those of no profile, at the rate that is given."""
+    if profile is None:
+        every = {field.name: field.default for field in fields(FlowDemand) if field.default is not MISSING}
+        del every["profile"]
+        return every
+    rate = given.get("rate_bps", profile.max_rate_bps)
+    usable = isinstance(rate, int | float) and not isinstance(rate, bool)
+    return {
+        "rate_bps": rate,
+        "min_rate_bps": min(profile.min_rate_bps, rate) if usable else None,
+        "delay_bound_s": profile.delay_bound_s,
+        "loss": profile.loss,
+        "jitter_s": profile.jitter_s,
+        "violation_probability": profile.violation_probability,
+        "priority": profile.priority,
+        "dscp": profile.dscp,
+        "access_category": profile.access_category,
+        "packet_bytes": profile.packet_bytes,
+        "name": "",
+        "protection": False,
+    }

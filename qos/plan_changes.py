@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qos.planning import Plan, PlannedFlow
+from qos.units import format_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class PlanDiff:
             before, after = _path(old, name), _path(new, name)
             found.append(f"{name}: moved from {' - '.join(before)} to {' - '.join(after)}")
         for name in self.retuned:
-            found.append(f"{name}: rate {_rate(old, name):g} -> {_rate(new, name):g}")
+            found.append(f"{name}: rate {_spelled(old, name)} -> {_spelled(new, name)}")
         return tuple(found)
 
 
@@ -53,6 +54,11 @@ def _path(plan: Plan, name: str) -> tuple[str, ...]:
 
 def _rate(plan: Plan, name: str) -> float:
     return plan.flows[name].rate_bps if name in plan.flows else plan.entanglement[name].rate_ebit_per_s
+
+
+def _spelled(plan: Plan, name: str) -> str:
+    rate = _rate(plan, name)
+    return format_rate(round(float(f"{rate:.4g}"))) if name in plan.flows else f"{rate:g} ebit/s"
 
 
 def diff(old: Plan, new: Plan) -> PlanDiff:

@@ -30,8 +30,7 @@ from topologies.document import build, describe
 from topologies.guards import TopologyFileError, read_text
 
 KEYS = ("schema", "scenario", "flows", "entanglement", "links", "schedule", "rejected", "seconds")
-"""Top-level keys of a plan; `options` and `search` stand in `scenario` and beside them."""
-_MORE = ("options", "search")
+"""Top-level keys of a plan; the options and the report of the search stand in `scenario`."""
 _T = TypeVar("_T")
 
 
@@ -59,16 +58,15 @@ def scenario_to_json(scenario: Scenario) -> dict[str, Any]:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Give the document of a plan, of numbers, text, lists and objects only."""
+    how = {"options": _plain(plan.options), "search": _plain(plan.search)}
     return {
         "schema": SCHEMA,
-        "scenario": scenario_to_json(plan.scenario),
-        "options": _plain(plan.options),
+        "scenario": scenario_to_json(plan.scenario) | how,
         "flows": [_plain(each) for each in plan.flows.values()],
         "entanglement": [_plain(each) for each in plan.entanglement.values()],
         "links": [_plain(each) for each in plan.links],
         "schedule": _plain(plan.schedule),
         "rejected": [_plain(each) for each in plan.rejected],
-        "search": _plain(plan.search),
         "seconds": plan.seconds,
     }
 
@@ -144,7 +142,7 @@ class _Reader:
 
 def _scenario(reader: _Reader, raw: object) -> Scenario:
     keys = ("source", "seed", "digest", "topology", "flows", "entanglement")
-    found = reader.keys(raw, "scenario", keys)
+    found = reader.keys(raw, "scenario", keys, ("options", "search"))
     try:
         topology, _ = build(found["topology"], f"{reader.source}: scenario.topology", {})
     except TopologyFileError as error:
@@ -188,23 +186,24 @@ def plan_from_json(raw: object, source: str = "plan") -> Plan:
         If a key is missing, unknown or of the wrong kind; names file and key.
     """
     reader = _Reader(source)
-    found = reader.keys(raw, "", KEYS, _MORE)
+    found = reader.keys(raw, "", KEYS)
     if found["schema"] != SCHEMA:
         raise reader.refuse("schema", f"expected {SCHEMA}, got {str(found['schema'])[:20]!r}")
     flows = reader.value(tuple[PlannedFlow, ...], found["flows"], "flows")
     pairs = reader.value(tuple[PlannedEntanglement, ...], found["entanglement"], "entanglement")
-    options = found.get("options")
-    search = found.get("search")
+    scenario = _scenario(reader, found["scenario"])
+    options = found["scenario"].get("options")
+    search = found["scenario"].get("search")
     empty = SearchReport("feasible", 0.0, 0.0, "greedy")
     return Plan(
-        scenario=_scenario(reader, found["scenario"]),
-        options=PlanOptions() if options is None else reader.make(PlanOptions, options, "options"),
+        scenario=scenario,
+        options=PlanOptions() if options is None else reader.make(PlanOptions, options, "scenario.options"),
         flows={each.name: each for each in flows},
         entanglement={each.name: each for each in pairs},
         links=reader.value(tuple[LinkSetting, ...], found["links"], "links"),
         schedule=reader.value(EntanglementSchedule | None, found["schedule"], "schedule"),
         rejected=reader.value(tuple[Rejection, ...], found["rejected"], "rejected"),
-        search=empty if search is None else reader.make(SearchReport, search, "search"),
+        search=empty if search is None else reader.make(SearchReport, search, "scenario.search"),
         seconds=reader.value(float, found["seconds"], "seconds"),
     )
 

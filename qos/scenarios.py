@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 from qos import traffic_matrix
-from qos.demands import EntanglementDemand, FlowDemand
+from qos.demands import DemandRefusedError, EntanglementDemand, FlowDemand
 from qos.errors import InputError, QosError, ValueRefusedError
 from qos.planning import EntanglementRequest, Scenario
+from qos.units import parse_rate
 from topologies.files import SUFFIXES, library_names, read
 from topologies.guards import TopologyFileError, read_text
 from topologies.model import Topology
 
 MAX_DEMANDS = 100_000
+USUAL_PROBABILITY = 0.9
+"""Share of periods in which a demand for pairs that does not say wants its pair: links succeed by chance, and
+with their mean times alone a plan would promise what it cannot keep [ours]."""
 _SHOWN = 40
 
 
@@ -52,15 +57,18 @@ def load(
         A topology file, or a name of the library (`topologies.files.library_names`).
     demands
         A second file with the demands, YAML or JSON: a list, or an object with a list under ``demands``; or a
-        traffic matrix (`qos.traffic_matrix`), CSV or SNDlib XML. It takes the place of the first file's
-        section.
+        traffic matrix (`qos.traffic_matrix`), CSV or SNDlib XML; or a generator of `qos.random_flows`:
+        ``random:200`` draws so many flows of a mix of profiles, ``gravity:10gbit`` spreads a rate over all
+        pairs of ends. It takes the place of the first file's section.
     seed
-        Of every random choice of the plan.
+        Of every random choice of the plan, and of a generator.
 
     Raises
     ------
     InputError
         If a file cannot be used; `ScenarioError` carries every problem, each with file and key.
+    ValueRefusedError
+        If a generator is asked for what it cannot do.
 
     Examples
     --------
@@ -78,6 +86,10 @@ def load(
     except TopologyFileError as error:
         problems += [f"{source}: {problem}" for problem in error.problems]
         raw = _section(source) if demands is None else None
+    if demands is not None and is_generator(demands):
+        if problems or topology is None:
+            raise ScenarioError(problems)
+        return Scenario(topology, _named(generated(demands, topology, seed), ())[0], (), seed, source)
     if demands is not None and Path(demands).suffix.lower() in traffic_matrix.SUFFIXES:
         return _with_matrix(topology, demands, problems, seed, source)
     listed, where = (
@@ -105,17 +117,53 @@ def _with_matrix(
         raise ScenarioError([f"{os.fspath(demands)}: {error}"]) from None
 
 
+def is_generator(text: str | os.PathLike[str]) -> bool:
+    """Tell ``random:COUNT`` and ``gravity:RATE`` from the name of a file."""
+    return os.fspath(text).partition(":")[0] in ("random", "gravity") and ":" in os.fspath(text)
+
+
+def generated(text: str | os.PathLike[str], topology: Topology, seed: int) -> tuple[FlowDemand, ...]:
+    """Draw the demands of a generator.
+
+    Parameters
+    ----------
+    text
+        ``random:COUNT`` (`qos.random_flows.random_flows`) or ``gravity:RATE`` (`gravity_flows`).
+    topology
+        Where the ends are.
+    seed
+        Same seed, same demands.
+
+    Raises
+    ------
+    ValueRefusedError
+        If the count or the rate cannot be.
+    """
+    from qos.random_flows import gravity_flows, random_flows
+
+    kind, _, amount = os.fspath(text).partition(":")
+    if kind == "gravity":
+        return gravity_flows(topology, parse_rate(amount), seed=seed)
+    if not amount.isascii() or not amount.isdigit():
+        raise ValueRefusedError(f"{os.fspath(text):.60}: how many flows? write random:200")
+    return random_flows(topology, int(amount), seed=seed)
+
+
 def demands_of_file(
-    path: str | os.PathLike[str], topology: Topology
+    path: str | os.PathLike[str], topology: Topology, seed: int = 0
 ) -> tuple[tuple[FlowDemand, ...], tuple[EntanglementRequest, ...]]:
-    """Read the demands of a file for a topology that is there already.
+    """Read the demands of a file, or of a generator, for a topology that is there already.
 
     Raises
     ------
     ScenarioError
         If the file cannot be used; carries every problem.
+    ValueRefusedError
+        As `generated`.
     """
     problems: list[str] = []
+    if is_generator(path):
+        return _named(generated(path, topology, seed), ())
     if Path(path).suffix.lower() in traffic_matrix.SUFFIXES:
         found_in = _with_matrix(topology, path, problems, 0, "")
         return found_in.flows, ()
@@ -179,7 +227,7 @@ def read_demands(
         try:
             demand = _demand(entry, where, topology)
         except QosError as error:
-            problems.append(str(error))
+            problems += getattr(error, "problems", (str(error),))
             continue
         if demand.name and first.setdefault(demand.name, number) != number:
             problems.append(
@@ -260,7 +308,7 @@ def _id(value: Any) -> Any:
 
 
 def _pairs(entry: Mapping[Any, Any], where: str, topology: Topology | None) -> EntanglementRequest:
-    from schedulers.entanglement.compile import Compiler
+    from schedulers.entanglement.compile import Compiler, demand_problems
     from schedulers.entanglement.demand_files import read_demand
 
     plain = dict(entry)
@@ -269,6 +317,14 @@ def _pairs(entry: Mapping[Any, Any], where: str, topology: Topology | None) -> E
     by_key = "key_bit_per_s" in plain and topology is not None
     compiler = Compiler(topology) if by_key and topology is not None else None
     demand, packet = read_demand(plain, where, compiler)
+    # A key rate alone gets the fidelity that links of mean times just reach; that leaves no room for chance.
+    if "probability" not in plain and not (by_key and not {"min_fidelity", "f_min", "max_qber"} & set(plain)):
+        demand = replace(demand, probability=USUAL_PROBABILITY)
+    wrong = [f"{where}.{key}: {text}" for key, text in demand_problems(demand, packet)]
+    if demand.source == demand.destination:
+        wrong.append(f"{where}: destination must be another node than the source {demand.source!r:.60}")
+    if wrong:
+        raise DemandRefusedError(wrong)
     return EntanglementRequest(demand.name, demand, packet.pairs, packet.window_s)
 
 
@@ -289,8 +345,6 @@ def _named(
     flows: Sequence[FlowDemand], pairs: Sequence[EntanglementRequest]
 ) -> tuple[tuple[FlowDemand, ...], tuple[EntanglementRequest, ...]]:
     """Name the nameless by their ends, so that no two names are the same."""
-    from dataclasses import replace
-
     taken = {one.name for one in flows} | {one.name for one in pairs}
 
     def fresh(source: str, destination: str) -> str:

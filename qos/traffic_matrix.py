@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from qos.demands import FlowDemand
+from qos.demands import DemandRefusedError, FlowDemand
 from qos.errors import InputError, ValueRefusedError
 from qos.units import parse_rate
 from topologies.guards import MAX_DEPTH, MAX_ITEMS, TopologyFileError, read_bytes, read_text
@@ -135,8 +135,10 @@ def _demands(
         try:
             items = dict(entry) if entry.get("profile") or not profile else {**entry, "profile": profile}
             found.append(FlowDemand.from_mapping(items, f"line {line}"))
+        except DemandRefusedError as error:
+            problems += error.problems
         except (ValueRefusedError, TypeError) as error:
-            problems.append(str(error) if str(error).startswith("line") else f"line {line}: {error}")
+            problems.append(f"line {line}: {error}")
         problems += strange
     if not found and not problems:
         problems.append("holds no demand")

@@ -8,6 +8,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_the_unit_attaches_by_the_name_and_waits_by_the_escaped_name() -> None:
     assert unit["Service"]["ExecStart"] == "qos attach %I --config /etc/qos/%I.yaml --foreground"
     assert unit["Unit"]["BindsTo"] == "sys-subsystem-net-devices-%i.device"
     assert unit["Service"]["RuntimeDirectoryPreserve"] == "yes"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_takes_every_line_of_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "systemd" / "qos@.service").read_text()
+    # What systemd looks for must be there: a program for qos, and no manual page.
+    text = re.sub(r"(=|exec )qos ", r"\1/bin/true ", text).replace("Documentation=", "#")
+    unit = tmp_path / "qos@eth0.service"
+    unit.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("result", "detaches"), [("success", True), ("signal", False), ("exit-code", False)])

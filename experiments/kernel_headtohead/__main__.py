@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 
 import qos
-from experiments.kernel_headtohead import summary
+from experiments.kernel_headtohead import goals, plots, summary
 from experiments.kernel_headtohead.grid import (
+    LENGTHS_S,
     THEIRS,
     Cell,
     Scenario,
@@ -23,6 +24,7 @@ from experiments.kernel_headtohead.grid import (
     every_scenario,
     our_queues,
 )
+from experiments.kernel_headtohead.here import lacks_here
 from experiments.kernel_headtohead.runs import Store, carry_out
 from experiments.rig import Rig, RigMissingError, prepare
 from qos.errors import InputError, ValueRefusedError
@@ -46,6 +48,14 @@ MISSING = 5
     "--minutes", type=float, default=40.0, show_default=True, help="Stop then; the next call goes on."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=None, help="Kernels at a time; one a CPU.")
+@click.option(
+    "--on",
+    "where",
+    type=click.Choice(["auto", "here", "rig"]),
+    default="auto",
+    show_default=True,
+    help="This host's kernel, in namespaces, or User-mode Linux; auto: this host's if it has all queues.",
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_headtohead"))
 def main(
@@ -56,10 +66,11 @@ def main(
     repetitions: int,
     minutes: float,
     workers: int | None,
+    where: str,
     seed: int,
     out: Path,
 ) -> None:
-    """Run the grid on User-mode Linux and sum it up."""
+    """Run the grid on a kernel that has every queue and sum it up."""
     # As an exception, so that the kernels that run are ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scenarios = every_scenario() if full else default_scenarios()
@@ -71,9 +82,11 @@ def main(
     wanted = cells(scenarios, list(queues), repetitions, seed)
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out / "runs.jsonl")
+    is_here = _is_here(where)
+    _refuse_mixture(store, "here" if is_here else "rig", out)
     try:
-        rig = prepare()
-        _carry_out(wanted, store, rig, workers or os.cpu_count() or 1, minutes)
+        rig = None if is_here else prepare()
+        _carry_out(wanted, store, rig, 1 if is_here else workers or os.cpu_count() or 1, minutes)
     except RigMissingError as error:
         click.echo(f"experiments.kernel_headtohead: {error}", err=True)
         sys.exit(MISSING)
@@ -90,15 +103,19 @@ def main(
         "runs": len(rows),
         "kernel": sorted({row["kernel"] for row in rows}),
         "host": f"{platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "clock": "virtual",
+        "lengths_s": {scenario.name: LENGTHS_S[scenario.rate_mbit] for scenario in scenarios},
+        "clock": "the host's" if is_here else "virtual",
     }
     (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
     summary.write_csv(lines, out / "summary.csv")
+    verdicts = goals.judge(lines)
+    goals.write_csv(verdicts, out / "goals.csv")
     click.echo(summary.table(lines))
+    click.echo(goals.table(verdicts))
     if lines:
-        summary.plot_fronts(lines, out / "fronts.png")
-        summary.plot_winners(lines, out / "winners.png")
-        summary.plot_series(rows, out / "series.png")
+        plots.fronts(lines, out / "fronts.png")
+        plots.winners(lines, out / "winners.png")
+        plots.series(rows, out / "series.png")
     click.echo(f"{len(rows)} of {len(wanted)} runs; {out}", err=True)
 
 
@@ -129,7 +146,27 @@ def _chosen_queues(names: tuple[str, ...]) -> tuple[str, ...]:
     return queues
 
 
-def _carry_out(wanted: list[Cell], store: Store, rig: Rig, workers: int, minutes: float) -> None:
+def _is_here(where: str) -> bool:
+    """Decide on whose kernel it runs; a host that was asked for and lacks something is refused."""
+    if where == "rig":
+        return False
+    lacking = lacks_here()
+    if where == "here" and lacking is not None:
+        raise click.ClickException(f"--on here: this host's kernel lacks: {lacking}")
+    if lacking is not None:
+        click.echo(f"on User-mode Linux, since this host's kernel lacks: {lacking}", err=True)
+    return lacking is None
+
+
+def _refuse_mixture(store: Store, where: str, out: Path) -> None:
+    """Refuse to add runs of one kernel to those of another."""
+    if any(row.get("where", where) != where for row in store.rows()):
+        raise click.BadParameter(
+            f"{out} holds runs of another kernel; name another folder", param_hint="--out"
+        )
+
+
+def _carry_out(wanted: list[Cell], store: Store, rig: Rig | None, workers: int, minutes: float) -> None:
     from rich.console import Console
     from rich.progress import Progress
 

@@ -14,7 +14,7 @@ RTTS_MS = (5, 20, 80)
 TRAFFIC = ("cubic1", "bbr1", "mixed8", "rtts16", "household")
 THEIRS = ("pfifo", "fq_codel", "fq", "pie", "cake")
 PREFERENCES = ("latency", "balanced", "throughput")
-LENGTHS_S = {10: (2.0, 6.0), 50: (2.0, 6.0), 200: (1.5, 4.0)}
+LENGTHS_S = {10: (3.0, 12.0), 50: (2.0, 8.0), 200: (1.5, 5.0)}
 """Warm-up and length of a run at each rate: a run costs CPU time by the packet."""
 MIXED_RTTS_MS = tuple(float(value) for value in np.geomspace(5, 100, 16).round(1))
 
@@ -70,6 +70,7 @@ class Scenario:
         if self.traffic == "rtts16":
             return tuple(("cubic", rtt / 1e3) for rtt in MIXED_RTTS_MS)
         controls = {
+            "reno1": ["reno"],
             "cubic1": ["cubic"],
             "bbr1": ["bbr"],
             "mixed8": ["reno"] * 3 + ["cubic"] * 3 + ["bbr"] * 2,
@@ -78,8 +79,13 @@ class Scenario:
         return tuple((control, rtt_s) for control in controls)
 
     @property
-    def with_sparse(self) -> bool:
-        """Whether a voice-like flow and short transfers run beside the bulk flows."""
+    def with_voice(self) -> bool:
+        """Whether a voice-like flow of 64 kbit/s runs beside the bulk flows."""
+        return self.traffic in ("household", "rtts16")
+
+    @property
+    def with_web(self) -> bool:
+        """Whether short transfers run beside the bulk flows."""
         return self.traffic == "household"
 
 
@@ -90,8 +96,8 @@ class Cell:
     scenario: Scenario
     queue: str
     repetition: int
-    warm_up_s: float = 2.0
-    duration_s: float = 6.0
+    warm_up_s: float
+    duration_s: float
 
     @property
     def name(self) -> str:

@@ -52,11 +52,12 @@ class Clock:
         return int(at_s * NANO) + self.wall_offset_ns
 
 
-def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
-    """Run one cell and return its record."""
+def run_cell(cell: Cell) -> dict[str, Any]:
+    """Run one cell on a path of its own, so that no flow of an earlier run is left, and return its record."""
     scenario = cell.scenario
-    bands = path.delay([rtt_s for _, rtt_s in scenario.flows])
     with ExitStack() as stack:
+        path = stack.enter_context(Path())
+        bands = path.delay([rtt_s for _, rtt_s in scenario.flows])
         stack.enter_context(path.queue(cell.queue, scenario.rate_bps))
         packets_per_s = scenario.rate_bps / 8 / 1514 * SLOTS_PER_PACKET + SMALL_PACKETS_PER_S
         slots = int(packets_per_s * (cell.duration_s + 1))
@@ -70,8 +71,10 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
             stack.callback(child.end)
         traffic.sleep_until(clock.warm_s)
         _mark(cell, "begin")
+        busy_s = _busy_s()
         traffic.sleep_until(clock.end_s)
         _mark(cell, "end")
+        busy_s = _busy_s() - busy_s
         answers = {name: child.answer(ANSWER_S) for name, child in children.items() if name in ANSWERING}
         time.sleep(DRAIN_S)
         (came, missed_in), (went, missed_out) = (ring.close() for ring in rings)
@@ -83,10 +86,17 @@ def run_cell(path: Path, cell: Cell) -> dict[str, Any]:
         "name": cell.name,
         "captures_missed": missed_in + missed_out,
         "kernel": platform.release(),
+        "cpu_s_per_s": busy_s / (cell.duration_s - cell.warm_up_s),
     }
 
 
-ANSWERING = ("bulk", "web", "voice")
+def _busy_s() -> float:
+    """CPU time that this kernel has counted as not idle; on the rig the host's count replaces it."""
+    ticks = [int(word) for word in FilePath("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+ANSWERING = ("bulk", "web", "voice", "sender")
 
 
 def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict[str, Child]:
@@ -95,10 +105,14 @@ def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict
     children = {
         "bulk": Child(path.receiver, lambda tell: tell(traffic.receive_bulk(listeners, clock.warm_s, end_s))),
         "sender": Child(
-            path.sender, lambda _tell: traffic.send_bulk(RECEIVER, controls, start_s, end_s + DRAIN_S)
+            path.sender, lambda tell: tell(traffic.send_bulk(RECEIVER, controls, start_s, end_s))
         ),
     }
-    if scenario.with_sparse:
+    if scenario.with_voice:
+        children["voice"] = Child(
+            path.sender, lambda tell: tell(traffic.send_voice(RECEIVER, start_s + 0.3, end_s))
+        )
+    if scenario.with_web:
         seed = zlib.crc32(f"{scenario.name}/{cell.repetition}".encode())  # the same for every queue
         with path.sender.entered():
             web = traffic.listen_web()
@@ -108,9 +122,6 @@ def _traffic(path: Path, cell: Cell, clock: Clock, listeners: list[Any]) -> dict
             "web": Child(
                 path.receiver,
                 lambda tell: tell(traffic.fetch_web(SENDER, rate_bps, seed, start_s + 0.3, end_s)),
-            ),
-            "voice": Child(
-                path.sender, lambda tell: tell(traffic.send_voice(RECEIVER, start_s + 0.3, end_s))
             ),
         }
         web.close()
@@ -136,10 +147,11 @@ def _measures(cell: Cell, clock: Clock, passage: Passage, answers: dict[str, Any
         "series": _series(passage, bulk, clock),
     }
     record |= _delays("bulk", passage.waited_s[bulk])
-    if scenario.with_sparse:
+    if scenario.with_voice:
         voice = ports == traffic.VOICE_PORT
         record |= _delays("voice", passage.waited_s[inside & voice])
         record["voice_drops"] = int((lost & (passage.lost_port == traffic.VOICE_PORT)).sum())
+    if scenario.with_web:
         record["web_s"] = [took_s for at_s, _, took_s in answers["web"] if at_s >= clock.warm_s]
     return record
 
@@ -184,18 +196,14 @@ def _mark(cell: Cell, part: str) -> None:
 def main(orders: str, out: str) -> None:
     """Run every cell of a file, and add a line for each to another."""
     cells = [Cell.from_json(row) for row in json.loads(FilePath(orders).read_text())]
-    path = Path()
-    try:
-        with open(out, "a") as results:
-            for cell in cells:
-                try:
-                    record = run_cell(path, cell)
-                except ChildFailedError as error:
-                    record = {"name": cell.name, "failed": str(error)}
-                results.write(json.dumps(record) + "\n")
-                results.flush()
-    finally:
-        path.close()
+    with open(out, "a") as results:
+        for cell in cells:
+            try:
+                record = run_cell(cell)
+            except ChildFailedError as error:
+                record = {"name": cell.name, "failed": str(error)}
+            results.write(json.dumps(record) + "\n")
+            results.flush()
 
 
 if __name__ == "__main__":

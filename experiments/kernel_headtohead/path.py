@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from experiments.kernel_headtohead.children import Child, Tell
+from experiments.kernel_headtohead.grid import THEIRS
 from linux_qdisc.compile import burst_bytes
 from linux_qdisc.lab.namespaces import Namespace, address_path, join
 from linux_qdisc.settings import QueueSettings
@@ -45,6 +45,12 @@ class Path:
         self._stack.callback(made.close)
         return made
 
+    def __enter__(self) -> Path:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Remove everything."""
         self._stack.close()
@@ -53,24 +59,19 @@ class Path:
         """Give what returns one delay a flow; return each flow's band."""
         distinct = sorted(set(rtts_s))
         bands = max(2, len(distinct))
+        lines = [f"qdisc replace dev c0 root handle 1: prio bands {bands} priomap {'0 ' * 16}"]
+        for band in range(1, bands + 1):
+            delay_us = round(distinct[min(band, len(distinct)) - 1] * 1e6)
+            lines.append(f"qdisc add dev c0 parent 1:{band:x} netem delay {delay_us}us limit 100000")
         with self.receiver.entered():
-            with contextlib.suppress(subprocess.CalledProcessError):
-                _tc("qdisc del dev c0 root")
-            _tc(f"qdisc add dev c0 root handle 1: prio bands {bands} priomap {'0 ' * 16}")
-            for band in range(1, bands + 1):
-                delay_us = round(distinct[min(band, len(distinct)) - 1] * 1e6)
-                _tc(f"qdisc add dev c0 parent 1:{band:x} netem delay {delay_us}us limit 100000")
+            _tc(lines)
         return [distinct.index(rtt_s) + 1 for rtt_s in rtts_s]
 
     @contextmanager
     def queue(self, name: str, rate_bps: int) -> Iterator[Child | None]:
-        """Put a queue on the bottleneck; ours comes with the process of its controller."""
-        with self.router.entered(), contextlib.suppress(subprocess.CalledProcessError):
-            _tc("qdisc del dev r1 root")
-        if name in _LEAVES or name == "cake":
-            with self.router.entered():
-                for line in _their_lines(name, rate_bps):
-                    _tc(line)
+        """Put a queue on the bottleneck of a new path; ours comes with the process of its controller."""
+        if name in THEIRS:
+            self.set_theirs(name, rate_bps)
             yield None
             return
         with tempfile.TemporaryDirectory(prefix="qos-state-") as folder:
@@ -81,6 +82,11 @@ class Path:
                 yield child
             finally:
                 child.end()
+
+    def set_theirs(self, name: str, rate_bps: int) -> None:
+        """Put one of `THEIRS` on the bottleneck."""
+        with self.router.entered():
+            _tc(_their_lines(name, rate_bps))
 
 
 _LEAVES = {
@@ -114,5 +120,5 @@ def _control(name: str, rate_bps: int, tell: Tell) -> None:
         session.close()
 
 
-def _tc(line: str) -> None:
-    subprocess.run(["tc", *line.split()], check=True, capture_output=True)
+def _tc(lines: list[str]) -> None:
+    subprocess.run(["tc", "-batch", "-"], input="\n".join(lines).encode(), check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Medians over repetitions with confidence intervals, the table, and the plots."""
+"""Medians over repetitions with confidence intervals, and the table."""
 
 from __future__ import annotations
 
@@ -98,80 +98,3 @@ def table(lines: list[Line]) -> str:
             row += f"{line.median(measure) * 1e3:{width}.2f}"
         rows.append(row + f"{line.median('cpu_s_per_s'):6.2f}")
     return "\n".join(rows).replace("nan", "  -")
-
-
-def plot_fronts(lines: list[Line], path: Path) -> None:
-    """Draw goodput over mean delay of the bulk flows, one panel a scenario."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    names = sorted({line.scenario for line in lines})
-    columns = min(4, len(names))
-    height = -(-len(names) // columns)
-    figure, axes = pyplot.subplots(height, columns, figsize=(4 * columns, 3.2 * height), squeeze=False)
-    for axis in axes.flat[len(names) :]:
-        axis.axis("off")
-    for axis, name in zip(axes.flat, names, strict=False):
-        for line in (row for row in lines if row.scenario == name and row.values):
-            delay_ms, rate = line.median("bulk_mean_s") * 1e3, line.median("goodput_bps") / 1e6
-            axis.plot(delay_ms, rate, "o")
-            axis.annotate(line.queue, (delay_ms, rate), fontsize=7, xytext=(3, 3), textcoords="offset points")
-        axis.set_xscale("log")
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("mean queueing delay (ms)", fontsize=8)
-        axis.set_ylabel("goodput (Mbit/s)", fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def plot_winners(lines: list[Line], path: Path) -> None:
-    """Draw each queue's mean bulk delay over the smallest among those with 95 % of the best utilisation."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    scenarios, queues = sorted({row.scenario for row in lines}), sorted({row.queue for row in lines})
-    grid = np.full((len(scenarios), len(queues)), np.nan)
-    for row in lines:
-        peers = [line for line in lines if line.scenario == row.scenario and line.values]
-        best = max((line.median("utilisation") for line in peers), default=np.nan)
-        near = [line for line in peers if line.median("utilisation") >= 0.95 * best]
-        if row in near:
-            least_s = min(line.median("bulk_mean_s") for line in near)
-            grid[scenarios.index(row.scenario), queues.index(row.queue)] = row.median("bulk_mean_s") / least_s
-    figure, axis = pyplot.subplots(figsize=(1.2 * len(queues) + 3, 0.5 * len(scenarios) + 1.8))
-    axis.imshow(np.log2(grid), cmap="RdYlGn_r", vmin=0, vmax=4, aspect="auto")
-    for (place_y, place_x), value in np.ndenumerate(grid):
-        axis.text(place_x, place_y, "-" if np.isnan(value) else f"{value:.1f}", ha="center", va="center")
-    axis.set_xticks(range(len(queues)), queues, rotation=30)
-    axis.set_yticks(range(len(scenarios)), scenarios)
-    axis.set_title("mean delay over the least (1.0 wins);\n-: below 95 % of the best utilisation", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def plot_series(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw delay over time of the first repetition of the scenario that most queues have run."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    first = [row for row in rows if row["name"].endswith("/0")]
-    names = [row["name"].partition("/")[0] for row in first]
-    chosen = max(sorted(set(names)), key=names.count, default=None)
-    figure, axis = pyplot.subplots(figsize=(8, 4))
-    for row in (row for row in first if row["name"].startswith(f"{chosen}/")):
-        delay_ms = np.array(row["series"]["delay_s"]) * 1e3
-        seconds = (np.arange(len(delay_ms)) + 0.5) * row["series"]["step_s"][0]
-        axis.plot(seconds, np.maximum(delay_ms, 1e-3), label=row["name"].split("/", 1)[1][:-2])
-    axis.set(title=chosen, xlabel="time after the warm-up (s)", ylabel="queueing delay (ms)", yscale="log")
-    axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)

@@ -31,8 +31,14 @@ def sleep_until(at_s: float) -> None:
     time.sleep(max(0.0, at_s - time.monotonic()))
 
 
-def send_bulk(address: str, controls: Sequence[str], start_s: float, end_s: float) -> None:
-    """Keep one TCP flow busy for each congestion control named."""
+def send_bulk(address: str, controls: Sequence[str], start_s: float, end_s: float) -> int:
+    """Keep one TCP flow busy for each congestion control named; return how many.
+
+    Raises
+    ------
+    OSError
+        If a flow cannot connect or breaks off: the run is void then.
+    """
     selector = selectors.DefaultSelector()
     sleep_until(start_s)
     for number, control in enumerate(controls):
@@ -44,14 +50,16 @@ def send_bulk(address: str, controls: Sequence[str], start_s: float, end_s: floa
         if flow.connect_ex((address, SINK_PORT + number)) not in (0, errno.EINPROGRESS):
             raise OSError("a bulk flow cannot connect")
         selector.register(flow, selectors.EVENT_WRITE)
-    while time.monotonic() < end_s and selector.get_map():
+    while time.monotonic() < end_s:
         for key, _ in selector.select(0.1):
             try:
                 key.fileobj.send(CHUNK)  # type: ignore[union-attr]
             except BlockingIOError:
                 continue
             except OSError:
-                selector.unregister(key.fileobj)
+                if time.monotonic() < end_s:  # the receivers close theirs at the end
+                    raise
+    return len(controls)
 
 
 def listen_bulk(bands: Sequence[int]) -> list[socket.socket]:

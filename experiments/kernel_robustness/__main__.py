@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 import qos
+from experiments.kernel_headtohead.children import ChildFailedError
 from experiments.kernel_robustness.checks import CHECKS, QUICK, Finding, Lengths
 from experiments.kernel_robustness.site import Site
 from experiments.rig import Request, RigMissingError, run
@@ -42,14 +43,22 @@ GUEST_ALLOWANCE_S = 240.0
     show_default=True,
     help="This host's kernel (in namespaces), or User-mode Linux; auto takes this host's where it may.",
 )
+@click.option("--untimed", is_flag=True, hidden=True, help="The clock cannot time the loop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_robustness"))
 def main(
-    quick: bool, soak_s: float | None, names: tuple[str, ...], where: str, as_json: bool, out: Path
+    quick: bool,
+    soak_s: float | None,
+    names: tuple[str, ...],
+    where: str,
+    untimed: bool,
+    as_json: bool,
+    out: Path,
 ) -> None:
     """Make trouble for an attached queue and tell what held; exit code 1 if something did not."""
     lengths = QUICK if quick else Lengths()
     lengths = lengths if soak_s is None else replace(lengths, soak_s=soak_s)
+    lengths = replace(lengths, is_loop_timed=not untimed)
     chosen = names or tuple(CHECKS)
     if where == "rig" or (where == "auto" and not _may_here()):
         words = [
@@ -64,11 +73,11 @@ def main(
         try:
             with Site() as site:
                 findings.append(CHECKS[name](site, lengths))
-        except QosError as error:
+        except (QosError, ChildFailedError) as error:
             click.echo(f"experiments.kernel_robustness: {name}: {error}", err=True)
-            sys.exit(error.exit_code)
+            sys.exit(getattr(error, "exit_code", 1))
         if not as_json:
-            click.echo(_row(findings[-1]))
+            click.echo(_row(findings[-1], lengths))
     document = {
         "schema": 1,
         "version": qos.__version__,
@@ -91,7 +100,8 @@ def _may_here() -> bool:
 
 
 def _on_rig(words: list[str], lengths: Lengths, out: Path) -> int:
-    script = 'exec "$0" -m experiments.kernel_robustness --on here --out "$RIG_OUT" "$@"'
+    """Run on User-mode Linux by a virtual clock: how busy the host is changes nothing."""
+    script = 'exec "$0" -m experiments.kernel_robustness --on here --untimed --out "$RIG_OUT" "$@"'
     path = os.pathsep.join((str(Path(qos.__file__).parents[1]), str(ROOT)))
     limit_s = lengths.arrivals_s + lengths.many_s + lengths.soak_s + GUEST_ALLOWANCE_S
     try:
@@ -103,6 +113,7 @@ def _on_rig(words: list[str], lengths: Lengths, out: Path) -> int:
                 out=out,
                 folder=ROOT,
                 show=True,
+                is_virtual=True,
             )
         )
     except RigMissingError as error:
@@ -111,12 +122,13 @@ def _on_rig(words: list[str], lengths: Lengths, out: Path) -> int:
     return finished.returncode
 
 
-def _row(finding: Finding) -> str:
-    verdict = "held" if not finding.faults else "FAILED: " + ", ".join(finding.faults)
+def _row(finding: Finding, lengths: Lengths) -> str:
+    verdict = "held " if not finding.faults else "FAILED: " + ", ".join(finding.faults) + " "
     figures = finding.figures
     names = ("loop_cpu_p99_s", "loop_wall_p99_s")
     cpu_ms, wall_ms = (figures.get(name, float("nan")) * 1e3 for name in names)
     loop = f"loop p99 {cpu_ms:.1f} ms of CPU, {wall_ms:.1f} ms by the clock"
+    loop = loop if lengths.is_loop_timed else "loop not timed"
     rest = ", ".join(_figure(name, figures[name]) for name in _SHOWN if name in figures)
     return f"{finding.name:26}{verdict:10}{rest}, {loop}"
 

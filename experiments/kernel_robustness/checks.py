@@ -36,6 +36,8 @@ class Lengths:
     changes: int = 20
     change_every_s: float = 1.0
     soak_s: float = 60.0
+    is_loop_timed: bool = True
+    """False where the clock stands still while the loop computes: its time cannot be judged there."""
 
 
 QUICK = Lengths(settle_s=0.6, arrivals_s=2.5, many_s=3.0, changes=3, change_every_s=0.7, soak_s=6.0)
@@ -139,7 +141,7 @@ def arrivals(site: Site, lengths: Lengths) -> Finding:
         _faults(
             nothing_lost=missing == 0,
             link_is_full=carried_bps >= HELD_SHARE * RATE_BPS,
-            loop_in_budget=_in_budget(loop, site),
+            loop_in_budget=_in_budget(loop, site, lengths),
         ),
         {"flows": sent // 2, "sent": sent, "lost": missing, "carried_bps": carried_bps} | loop,
         {"arrivals": [float(value) for value in memory.resident_bytes]},
@@ -163,7 +165,7 @@ def many_flows(site: Site, lengths: Lengths) -> Finding:
             nothing_lost=missing == 0,
             a_queue_each=used >= MANY_FLOWS,
             link_is_full=carried_bps >= HELD_SHARE * RATE_BPS,
-            loop_in_budget=_in_budget(loop, site),
+            loop_in_budget=_in_budget(loop, site, lengths),
         ),
         {"queues_used": used, "sent": sent, "lost": missing, "carried_bps": carried_bps} | loop,
     )
@@ -223,9 +225,9 @@ def soak(site: Site, lengths: Lengths) -> Finding:
     )
 
 
-def _in_budget(loop: dict[str, Any], site: Site) -> bool:
+def _in_budget(loop: dict[str, Any], site: Site, lengths: Lengths) -> bool:
     """Whether 99 of 100 polls took less CPU time than there is between two."""
-    return float(loop["loop_cpu_p99_s"]) <= site.settings.interval_s
+    return not lengths.is_loop_timed or float(loop["loop_cpu_p99_s"]) <= site.settings.interval_s
 
 
 CHECKS: dict[str, Callable[[Site, Lengths], Finding]] = {

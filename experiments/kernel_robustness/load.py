@@ -15,6 +15,7 @@ _RCVBUFFORCE, _SNDBUFFORCE = 33, 32
 _BUFFER_BYTES = 1 << 25
 _NUMBER_BYTES = 8
 NAP_S = 0.002
+SPARE_FILES = 64
 SILENCE_S = 0.5
 
 
@@ -81,8 +82,8 @@ def lost(sent: int, came: Sequence[int], first: int = 0) -> int:
 def send_steadily(address: str, flows: int, packets_per_s: int, payload_bytes: int) -> int:
     """Send numbered packets of `flows` flows in turn until told; return how many."""
     told = Told()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], flows + SPARE_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     sockets = [_socket(FIRST_PORT + number) for number in range(flows)]
     for made in sockets:
         made.connect((address, PORT))

@@ -61,6 +61,9 @@ class FlowMap:
         self._flow_fd = flow_fd
         self._free_fd = free_fd
         self._last_seen_fd = last_seen_fd
+        # Mapped once: the control loop reads it at every poll.
+        self._memory = mmap.mmap(last_seen_fd, -(-flows * 8 // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._last_seen_ns = np.frombuffer(self._memory, np.uint64, flows)
 
     @classmethod
     def create(cls, flows: int, root_major: int, isolation: Isolation, header: LinkHeader) -> Self:
@@ -120,9 +123,7 @@ class FlowMap:
         return cls(flows, prog_fd, found[syscalls.LRU_HASH][0], found[syscalls.QUEUE][0], last_seen_fd)
 
     def _mark_free(self, queues: NDArray[np.int64]) -> None:
-        with mmap.mmap(self._last_seen_fd, self._times_bytes()) as times:
-            for queue in queues.tolist():
-                struct.pack_into("=Q", times, 8 * queue, 0)
+        self._last_seen_ns[queues] = 0
         for queue in queues.tolist():
             try:
                 syscalls.map_update(self._free_fd, b"", struct.pack("=I", queue))
@@ -175,13 +176,11 @@ class FlowMap:
 
         It is 0 where the queue has not been given out since it was free.
         """
-        with mmap.mmap(self._last_seen_fd, self._times_bytes(), prot=mmap.PROT_READ) as view:
-            return np.frombuffer(view.read(self.flows * 8), np.uint64)
-
-    def _times_bytes(self) -> int:
-        return -(-self.flows * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
+        return self._last_seen_ns.copy()
 
     def close(self) -> None:
         """Close the descriptors; a filter that uses the program keeps it and the maps alive."""
+        self._last_seen_ns = np.zeros(0, np.uint64)  # a view keeps the memory mapped
+        self._memory.close()
         for descriptor in (self.prog_fd, self._flow_fd, self._free_fd, self._last_seen_fd):
             os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qos.cli.common import CommandSettings, console, print_json
@@ -12,6 +13,7 @@ from qos.errors import InputError, QosError, ValueRefusedError
 from qos.units import format_rate
 
 if TYPE_CHECKING:
+    from qos.crosslayer.harq import Combining
     from qos.crosslayer.link_design import ClassDesign, LinkModel
     from qos.crosslayer.link_simulation import LinkCheck
     from qos.demands import FlowDemand
@@ -22,27 +24,36 @@ DEFAULT_CLASSES = ("voice", "conversational-video", "gaming", "cloud-gaming", "s
 SEED = 1
 
 
-def adapt_topology(
-    settings: CommandSettings,
-    topology_path: str | None,
-    link: str | None,
-    demand: str | Sequence[str] | None,
-    dev: str | None,
-) -> None:
-    """Print the settings of the wireless links of a topology, or what a Wi-Fi device can carry.
+@dataclass(frozen=True, slots=True)
+class TopologyRequest:
+    """What the command line asks of a topology, or of a radio of this host.
 
-    Parameters
+    Attributes
     ----------
-    settings
-        The global flags.
     topology_path
         Name of the library or file, or None with `dev`.
     link
         ``A:B`` or the id of a link; None: every wireless link.
-    demand
-        One or more of ``PROFILE``, ``PROFILE,rate=2mbit`` or ``rate=2mbit,delay=50ms,loss=0.01``.
+    demands
+        Each ``PROFILE``, ``PROFILE,rate=2mbit`` or ``rate=2mbit,delay=50ms,loss=0.01``.
     dev
         A Wi-Fi interface of this host in place of a topology.
+    harq
+        What the receiver does with failed attempts; None: as in 802.11.
+    set_retries
+        With `dev`: set the stations' retry limits in the kernel.
+    """
+
+    topology_path: str | None
+    link: str | None
+    demands: tuple[str, ...]
+    dev: str | None
+    harq: Combining | None = None
+    set_retries: bool = False
+
+
+def adapt_topology(settings: CommandSettings, request: TopologyRequest) -> None:
+    """Print the settings of the wireless links of a topology, or what a Wi-Fi device can carry.
 
     Raises
     ------
@@ -51,22 +62,29 @@ def adapt_topology(
     InputError
         If the topology has no wireless link.
     """
-    texts = (demand,) if isinstance(demand, str) else tuple(demand or ())
-    if dev is not None:
-        if topology_path is not None or link is not None:
-            raise ValueRefusedError("--dev takes no TOPOLOGY and no --link: it reads the radio of this host")
+    path = request.topology_path
+    if request.dev is not None:
+        if path is not None or request.link is not None or request.harq is not None:
+            raise ValueRefusedError(
+                "--dev takes no TOPOLOGY, no --link and no --harq: it reads the radio of this host"
+            )
         from qos.cli.adapt_device import adapt_device
 
-        adapt_device(settings, dev, demands_of(texts, "here", "there"))
+        adapt_device(
+            settings,
+            request.dev,
+            demands_of(request.demands, "here", "there"),
+            set_limits=request.set_retries,
+        )
         return
-    if topology_path is None:
+    if path is None:
         raise ValueRefusedError("name a TOPOLOGY (see 'qos topology list'), or a radio with --dev")
     from topologies.files import load
 
-    topology = load(topology_path)
-    links = choose_links(topology, link, topology_path)
-    classes = {each.id: demands_of(texts, each.source, each.target) for each in links}
-    rows = _design_all(settings, topology, links, classes)
+    topology = load(path)
+    links = choose_links(topology, request.link, path)
+    classes = {each.id: demands_of(request.demands, each.source, each.target) for each in links}
+    rows = _design_all(settings, topology, links, classes, request.harq)
     if settings.as_json:
         documents = [_document(*row) for row in rows]
         print_json({"schema": 1, "topology": topology.name, "seed": SEED, "links": documents})
@@ -142,6 +160,7 @@ def _design_all(
     topology: Topology,
     links: Sequence[WirelessLink],
     classes: dict[str, tuple[FlowDemand, ...]],
+    harq: Combining | None,
 ) -> list[Row]:
     from rich.progress import Progress
 
@@ -156,7 +175,7 @@ def _design_all(
         for link in links:
             try:
                 model = model_link(topology, link)
-                designs = design_link(model, classes[link.id])
+                designs = design_link(model, classes[link.id], harq)
             except QosError as error:
                 raise type(error)(f"link {link.id}: {error}") from None
             near = interferers(topology, link)
@@ -207,7 +226,8 @@ def _class_document(each: ClassDesign, check: LinkCheck) -> dict[str, Any]:
         "reason": each.refused,
         "retransmissions": each.retransmissions,
         "thresholds_db": [round(float(value), 4) for value in found.thresholds_db],
-        "spectral_efficiency": found.spectral_efficiency,
+        "spectral_efficiency": each.spectral_efficiency,
+        "harq": None if each.harq is None else each.harq.combining,
         "power_dbm": each.power_dbm,
         "admissible_bps": each.admissible_bps,
         "source_bps": each.source_bps,

@@ -101,7 +101,7 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
 @click.option("--linklayer", default="ethernet", show_default=True, help="ethernet, atm or ptm.")
 @click.option("--isolate", default="flow", show_default=True, help="flow, source-host or destination-host.")
-@click.option("--classifier", default="auto", show_default=True, help="auto, ebpf, cbpf or flow.")
+@click.option("--classifier", default="auto", show_default=True, help="auto, ebpf, cbpf, flow or u32.")
 @click.option("--metrics", metavar="ADDR:PORT", help="Serve Prometheus metrics; :PORT is loopback.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; needs no root.")
 @click.option("--force", is_flag=True, help="Replace a foreign root qdisc (detach restores it).")
@@ -187,6 +187,8 @@ def _control(wanted: QueueSettings, force: bool) -> None:
     from linux_qdisc.session import Session
 
     channel = os.environ.pop(READY_FD, None)
+    if channel is not None:
+        _log_to_the_system()
 
     def tell(answer: dict[str, object]) -> None:
         if channel is not None:
@@ -207,8 +209,24 @@ def _control(wanted: QueueSettings, force: bool) -> None:
 
     try:
         session.run(ready)
+    except QosError as error:
+        if channel is not None:
+            log.error("%s", error)
+        raise
     finally:
         session.close()
+
+
+def _log_to_the_system() -> None:
+    """Send what a process in the background has to say to the system's log, where there is one."""
+    from logging.handlers import SysLogHandler
+
+    try:
+        handler = SysLogHandler("/dev/log")
+    except OSError:
+        return
+    handler.ident = f"qos[{os.getpid()}]: "
+    logging.getLogger().addHandler(handler)
 
 
 def _notify_systemd(message: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, verb
+from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, print_table, verb
 from qos.errors import InputError, ValueRefusedError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FLOWS = ("reno:3", "cubic:3", "bbr:2")
 MAX_FLOWS = 64
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 WARM_UP_FRACTION = 0.3
 
 
@@ -34,9 +36,7 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
     gone afterwards.
     """
     controls = _checked_controls(wishes)
-    plot = None if wishes["no_plot"] else Path(wishes["plot"])
-    if plot is not None and not plot.parent.is_dir():
-        raise ValueRefusedError(f"--plot {plot}: there is no directory {plot.parent}")
+    plot = None if wishes["no_plot"] else _checked_plot(Path(wishes["plot"]))
     # Before numpy comes in with a thread for each processor: unshare(2) refuses threads a user namespace.
     _become_root()
     scenario = _scenario(wishes, controls)
@@ -49,9 +49,25 @@ def command(settings: CommandSettings, **wishes: Any) -> None:
     if plot is not None:
         from qos.report import draw_comparison
 
-        draw_comparison(outcomes, plot)
+        try:
+            draw_comparison(outcomes, plot)
+        except OSError as error:
+            raise InputError(f"--plot {plot}: cannot be written: {error.strerror}") from None
         if not settings.as_json:
             print(f"picture: {plot}")
+
+
+def _checked_plot(plot: Path) -> Path:
+    """Refuse now what could not be written after the measurement."""
+    if plot.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ValueRefusedError(
+            f"--plot {plot}: a picture needs one of the suffixes {', '.join(PICTURE_SUFFIXES)}"
+        )
+    if not plot.parent.is_dir():
+        raise ValueRefusedError(f"--plot {plot}: there is no directory {plot.parent}")
+    if not os.access(plot if plot.exists() else plot.parent, os.W_OK):
+        raise InputError(f"--plot {plot}: it cannot be written there; name another file or give --no-plot")
+    return plot
 
 
 def _checked_controls(wishes: dict[str, Any]) -> tuple[str, ...]:
@@ -117,10 +133,12 @@ def _measure(settings: CommandSettings, scenario: Scenario) -> list[Outcome]:
 
     queues = default_queues(scenario, DEFAULT_POLICY)
     screen = console(settings, stderr=True)
-    if settings.as_json or settings.verbosity < 0 or not screen.is_terminal:
+    seconds = scenario.duration_s
+    if settings.as_json or settings.verbosity < 0:
         return compare(scenario, queues, lambda _name: None)
+    if not screen.is_terminal:
+        return compare(scenario, queues, lambda name: screen.print(f"{name} ({seconds:g} s)"))
     with screen.status("building the network") as line:
-        seconds = scenario.duration_s
 
         def progress(name: str) -> None:
             line.update(f"{name} ({seconds:g} s of {len(scenario.controls)} TCP flows)")
@@ -133,19 +151,20 @@ def _table(settings: CommandSettings, outcomes: list[Outcome]) -> None:
 
     if not outcomes:
         raise InputError("nothing was measured")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("queue", no_wrap=True)
-    for title in ("throughput", "utilisation", "Jain", "delay mean", "delay p99", "drops"):
-        table.add_column(title, justify="right")
+    # Units stand in the heads: the whole table fits 80 columns.
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("\nqueue", no_wrap=True)
+    for title in ("\nMbit/s", "\nutilised", "\nJain", "delay\nmean ms", "delay\np99 ms", "\ndrops"):
+        table.add_column(title, justify="right", no_wrap=True)
     for outcome in outcomes:
         row: dict[str, Any] = outcome.to_json()
         table.add_row(
             str(row["queue"]),
-            f"{row['throughput_bps'] / 1e6:.1f} Mbit/s",
+            f"{row['throughput_bps'] / 1e6:.1f}",
             f"{row['utilisation']:.1%}",
             f"{row['jain']:.3f}",
-            f"{row['delay_mean_s'] * 1e3:.1f} ms",
-            f"{row['delay_p99_s'] * 1e3:.1f} ms",
+            f"{row['delay_mean_s'] * 1e3:.1f}",
+            f"{row['delay_p99_s'] * 1e3:.1f}",
             str(row["drops"]),
         )
-    console(settings).print(table)
+    print_table(settings, table)

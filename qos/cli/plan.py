@@ -33,7 +33,12 @@ def _progress(settings: CommandSettings) -> Iterator[Callable[[str, float], None
 
 @verb(short_help="Plan a network: who is admitted, on which paths, with which settings.")
 @click.argument("source", required=False, metavar="[FILE]")
-@click.option("--demands", type=click.Path(dir_okay=False), metavar="FILE", help="Demands of a second file.")
+@click.option(
+    "--demands",
+    metavar="FILE",
+    help="Demands of a second file: YAML, JSON, a traffic matrix (CSV, SNDlib XML); or drawn by --seed: "
+    "random:COUNT, gravity:RATE.",
+)
 @click.option("--out", type=click.Path(dir_okay=False), metavar="PLAN", help="Write the plan (JSON).")
 @click.option("--force", is_flag=True, help="Replace PLAN if it exists.")
 @click.option(
@@ -66,6 +71,12 @@ def _progress(settings: CommandSettings) -> Iterator[Callable[[str, float], None
     help="Share of a link that may be promised.",
 )
 @click.option("--policy", default="lfq", show_default=True, help="Limit policy of the fair queues.")
+@click.option(
+    "--risk-groups",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="YAML: links that fail together, for demands with protection.",
+)
 @click.option("--no-why", is_flag=True, help="Do not look for changes that would admit what is rejected.")
 @click.option("--plot", type=click.Path(dir_okay=False), metavar="FILE", help="Draw links by their load.")
 def command(
@@ -75,6 +86,7 @@ def command(
     force: bool,
     plot: str | None,
     no_why: bool,
+    risk_groups: str | None,
     time_limit_s: float | None,
     usable: float,
     weight: str,
@@ -104,9 +116,13 @@ def command(
     )
     scenario, previous = read(PlanRequest(source=source, **reading))  # type: ignore[arg-type]
     from qos.engine import plan as make
+    from qos.survival import protect, read_risk_groups
 
+    risks = None if risk_groups is None else read_risk_groups(risk_groups, scenario.topology)
     with _progress(settings) as show:
         found = make(scenario, options, previous=previous, progress=show)
+    if any(flow.protection for flow in scenario.flows):
+        found = protect(found, risks)
     if out is not None:
         from qos.plan_files import save_plan
 

@@ -64,7 +64,7 @@ def _scenario(request: PlanRequest, previous: Plan | None) -> Scenario:
         return previous.scenario
     from qos.scenarios import demands_of_file
 
-    flows, pairs = demands_of_file(request.demands, previous.scenario.topology)
+    flows, pairs = demands_of_file(request.demands, previous.scenario.topology, request.seed)
     return replace(previous.scenario, flows=flows, entanglement=pairs)
 
 

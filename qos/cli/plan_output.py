@@ -78,6 +78,11 @@ def print_plan(settings: CommandSettings, plan: Plan) -> None:
     shown = [flow for flow in plan.flows.values() if more or not flow.serves]
     columns = ["flow", ">rate", ">delay <=", ">bound", ">loss", "path"]
     rows = [_flow_row(flow) for flow in shown]
+    wanted = {demand.name for demand in plan.scenario.flows if demand.protection}
+    if wanted:
+        columns.append("backup")
+        for flow, row in zip(shown, rows, strict=True):
+            row.append(" - ".join(flow.backup or ["none"] if flow.name in wanted else []))
     if more:
         columns.append("why")
         rows = [[*row, flow.reason] for row, flow in zip(rows, shown, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,15 +18,24 @@ from qos.units import NANOSECONDS_PER_SECOND, parse_size
 if TYPE_CHECKING:
     from qos.simulation.result import Result
     from qos.simulation.scenario import Flow, Scenario
+    from qos.simulation.series import Series
+    from qos.simulation.simulation import Simulation
     from schedulers.packet.registry import QueueConfiguration
 
 MOST_FLOWS = 100_000
 DUMBBELL_ONLY = (
     *("rate", "rtt", "groups", "discipline", "limit", "flow_limit", "recovery", "loss_detection"),
-    *("policy", "prefer", "alpha", "poll"),
-    *("mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
+    *("parameters", "policy", "prefer", "alpha", "poll"),
+    *("stack", "mss", "initial_cwnd", "hystart", "ecn", "pacing", "delayed_ack", "pcap"),
 )
 """Flags that a file says itself."""
+OF_TRANSPORT = MappingProxyType(
+    {
+        "mss": "mss_bytes",
+        **{name: name for name in ("initial_cwnd", "recovery", "loss_detection", "hystart", "ecn", "pacing")},
+    }
+)
+"""Flags that change one value of the stack, and the value's name."""
 
 
 class _Limit(click.ParamType[tuple[str, int]]):
@@ -67,6 +77,21 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
         return sender, int(count)
 
 
+class _Parameter(click.ParamType[tuple[str, str]]):
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse `target=5ms`."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name or not text:
+            self.fail(f"{value!r} is no name=value, such as target=5ms", param, ctx)
+        return name, text
+
+
 @verb(short_help="Simulate packet flows through queues.")
 @click.argument("scenario", metavar="dumbbell|FILE.yaml|PLAN.json")
 @click.option("--rate", type=RATE, default="15mbit", show_default=True, help="Rate of the link.")
@@ -82,6 +107,13 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 )
 @click.option("--queue", "discipline", default="fq_codel", show_default=True, help="Queue discipline.")
 @click.option("--limit", type=_Limit(), help="Limit of the queue: 100p, 150kb (default: the discipline's).")
+@click.option(
+    "--set",
+    "parameters",
+    type=_Parameter(),
+    multiple=True,
+    help="Another parameter of the queue: target=5ms, burst=150ms, quantum=300; repeatable.",
+)
 @click.option("--flow-limit", type=_Limit(), help="Limit of each flow's part of a fair queue: 20p, 30kb.")
 @click.option(
     "--policy", help="Limit policy that is polled, for a fair queue: lfq, sawtooth, fixed:30kb, ..."
@@ -90,14 +122,22 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
 @click.option("--alpha", type=float, help="Price of delay for lfq, 1/s, in place of --prefer.")
 @click.option("--poll", type=DURATION, default="20ms", show_default=True, help="Interval of the policy.")
 @click.option("--duration", type=DURATION, help="Simulated time.  [default: 5s, or the file's]")
-@click.option("--recovery", type=click.Choice(["classic", "prr"]), default="classic", show_default=True)
-@click.option("--loss-detection", type=click.Choice(["sack", "rack"]), default="sack", show_default=True)
-@click.option("--mss", type=int, default=1446, show_default=True, help="Payload of a segment, in bytes.")
-@click.option("--initial-cwnd", type=int, default=1, show_default=True, help="First window, in segments.")
-@click.option("--hystart/--no-hystart", default=True, show_default=True, help="HyStart, for cubic.")
-@click.option("--ecn/--no-ecn", default=False, show_default=True, help="ECN at senders and queue.")
-@click.option("--pacing/--no-pacing", default=False, show_default=True, help="Pace the senders.")
-@click.option("--delayed-ack/--no-delayed-ack", default=False, show_default=True)
+@click.option(
+    "--stack",
+    default="ns3",
+    show_default=True,
+    help="Where senders and receivers come from: ns3 (the LFQ paper's) or linux; the flags below change it.",
+)
+@click.option("--recovery", type=click.Choice(["classic", "prr"]), help="[default: classic; linux: prr]")
+@click.option("--loss-detection", type=click.Choice(["sack", "rack"]), help="[default: sack; linux: rack]")
+@click.option("--mss", type=int, help="Payload of a segment, in bytes.  [default: 1446; linux: 1448]")
+@click.option("--initial-cwnd", type=int, help="First window, in segments.  [default: 1; linux: 10]")
+@click.option("--hystart/--no-hystart", default=None, help="HyStart, for cubic.  [default: hystart]")
+@click.option("--ecn/--no-ecn", default=None, help="ECN at senders and queue.  [default: no-ecn]")
+@click.option("--pacing/--no-pacing", default=None, help="Pace the senders.  [default: no-pacing]")
+@click.option(
+    "--delayed-ack/--no-delayed-ack", default=None, help="[default: no-delayed-ack; linux: delayed-ack]"
+)
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Seed of all draws.  [default: 0]")
 @click.option("--pcap", type=click.Path(path_type=Path), help="Replay a capture through the queue.")
 @click.option("--interval", type=DURATION, help="Also give a time series with this step.")
@@ -117,11 +157,12 @@ def command(settings: CommandSettings, **options: Any) -> None:
         return
     _refuse_given(("runs", "background", "jobs"), "describes how a plan is played")
     plan = _scenario(options)
-    result, series = _run(plan, options)
+    simulation, series = _run(plan, options)
+    result = simulation.result()
     if options["out"] is not None:
         from qos.simulation.output import write_all
 
-        write_all(options["out"], result, series)
+        write_all(options["out"], result, series, simulation)
     if settings.as_json:
         document = result.to_json()
         if series is not None:
@@ -151,7 +192,8 @@ def _refuse_given(names: tuple[str, ...], why: str) -> None:
     source = click.get_current_context().get_parameter_source
     for name in names:
         if source(name) == click.core.ParameterSource.COMMANDLINE:
-            flag = {"groups": "flow", "discipline": "queue"}.get(name, name).replace("_", "-")
+            flag = {"groups": "flow", "discipline": "queue", "parameters": "set"}.get(name, name)
+            flag = flag.replace("_", "-")
             raise ValueRefusedError(f"--{flag} {why}")
 
 
@@ -185,23 +227,17 @@ def _from_file(options: dict[str, Any]) -> Scenario:
 
 
 def _flows(options: dict[str, Any]) -> tuple[Flow, ...]:
-    from qos.simulation.scenario import ConstantRate, Flow, Transport
+    from qos.simulation.scenario import ConstantRate, Flow, transport_of
 
-    transport = Transport(
-        mss_bytes=options["mss"],
-        initial_cwnd=options["initial_cwnd"],
-        recovery=options["recovery"],
-        loss_detection=options["loss_detection"],
-        hystart=options["hystart"],
-        ecn=options["ecn"],
-        pacing=options["pacing"],
-        ack_every=2 if options["delayed_ack"] else 1,
-    )
+    changes = {of: options[name] for name, of in OF_TRANSPORT.items() if options[name] is not None}
+    if options["delayed_ack"] is not None:
+        changes["ack_every"] = 2 if options["delayed_ack"] else 1
+    transport = transport_of(options["stack"], **changes)
     flows: list[Flow] = []
     for sender, count in options["groups"] or (("newreno", 1),):
         if sender == "udp":
             # Unresponsive: together with its like it fills the link.
-            application = ConstantRate(max(options["rate"] // count, 1), options["mss"])
+            application = ConstantRate(max(options["rate"] // count, 1), transport.mss_bytes)
             flows += [Flow(sender, "left", "right", application, transport)] * count
         else:
             flows += [Flow(sender, "left", "right", transport=transport)] * count
@@ -215,7 +251,7 @@ def _replayed(path: Path) -> tuple[Flow, ...]:
 
 
 def _queue(options: dict[str, Any]) -> QueueConfiguration:
-    from schedulers.packet.registry import queue
+    from qos.simulation.files import parsed_queue
 
     parameters: dict[str, object] = {}
     for flag, prefix in (("limit", "limit"), ("flow_limit", "flow_limit")):
@@ -224,7 +260,7 @@ def _queue(options: dict[str, Any]) -> QueueConfiguration:
             parameters[f"{prefix}_{kind}"] = number
     if options["ecn"]:
         parameters["ecn"] = True
-    made = queue(options["discipline"], **parameters)
+    made = parsed_queue(options["discipline"], {**dict(options["parameters"]), **parameters})
     policy = with_preference(options["policy"] or made.policy, options["prefer"], options["alpha"])
     fair_only = [flag for flag in ("flow_limit", "policy") if options[flag] is not None and made.flows == 1]
     if fair_only:
@@ -237,7 +273,7 @@ def _queue(options: dict[str, Any]) -> QueueConfiguration:
     return replace(made, policy=policy, poll_s=options["poll"] / NANOSECONDS_PER_SECOND)
 
 
-def _run(plan: Scenario, options: dict[str, Any]) -> tuple[Result, Any]:
+def _run(plan: Scenario, options: dict[str, Any]) -> tuple[Simulation, Series | None]:
     from qos.simulation.polling import configured_policies, run_polled
     from qos.simulation.simulation import Simulation
 
@@ -249,12 +285,12 @@ def _run(plan: Scenario, options: dict[str, Any]) -> tuple[Result, Any]:
 
     if options["interval"] is None and options["out"] is None:
         advance(plan.duration_s)
-        return simulation.result(), None
+        return simulation, None
     from qos.simulation.series import record_series
 
     step_s = options["interval"] / NANOSECONDS_PER_SECOND if options["interval"] else plan.duration_s / 500
     series = record_series(simulation, step_s, advance)
-    return simulation.result(), series
+    return simulation, series
 
 
 def _bits(rate_bps: float) -> str:

@@ -60,6 +60,11 @@ def command(
             _add(table, row | {"rate_bps": row["ingress_rate_bps"]}, "in", row["ingress"], "")
     if rows:
         console(settings).print(table)
+        for row in rows:
+            if row["ended"] and not row["controlled"]:
+                console(settings, stderr=True).print(
+                    f"the controller of {row['device']} ended: {row['ended']}"
+                )
     else:
         console(settings, stderr=True).print("no interface has a queue of ours; 'qos attach DEV --rate RATE'")
 

@@ -109,16 +109,27 @@ def _admit_leftovers(candidates: Candidates, loads: Loads, taken: dict[int, Rout
 
 
 def _grant(network: Network, taken: dict[int, Route], wishes: Sequence[Wish]) -> dict[int, float]:
-    """Raise the admitted rates towards the wanted ones, max-min fair; codecs step down."""
+    """Raise the admitted rates towards the wanted ones, max-min fair; codecs step down.
+
+    What a codec leaves below its next rate goes to those that can take any rate.
+    """
     numbers = sorted(taken)
     demands = [wishes[number].demand for number in numbers]
-    rates = fill(
-        [least_bps(demand) for demand in demands],
-        [min(demand.rate_bps, taken[n].most_alone_bps) for n, demand in zip(numbers, demands, strict=True)],
-        [taken[number].per_bps for number in numbers],
-        network.capacity,
-    )
-    return {n: _step(demand, float(rate)) for n, demand, rate in zip(numbers, demands, rates, strict=True)}
+    shares = [taken[number].per_bps for number in numbers]
+    least = [least_bps(demand) for demand in demands]
+    most = [min(demand.rate_bps, taken[n].most_alone_bps) for n, demand in zip(numbers, demands, strict=True)]
+    rates = fill(least, most, shares, network.capacity)
+    stepped = [_step(demand, float(rate)) for demand, rate in zip(demands, rates, strict=True)]
+    if any(low < rate * (1 - 1e-9) for low, rate in zip(stepped, rates, strict=True)):
+        most = [
+            now if demand.profile and find_profile(demand.profile).rate_steps_bps else top
+            for now, demand, top in zip(stepped, demands, most, strict=True)
+        ]
+        rates = fill(
+            stepped, [max(pair) for pair in zip(stepped, most, strict=True)], shares, network.capacity
+        )
+        stepped = [_step(demand, float(rate)) for demand, rate in zip(demands, rates, strict=True)]
+    return dict(zip(numbers, stepped, strict=True))
 
 
 def _step(demand: FlowDemand, rate_bps: float) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qos.demands import FlowDemand
-from qos.engine.network import Network
+from qos.engine.network import Network, on_wire
 from qos.engine.paths import PathFinder, Trees
 from qos.engine.routes import Route, RouteMaker, least_bps
 from qos.errors import InfeasibleError
@@ -134,7 +134,7 @@ class Candidates:
         options, routes = [], []
         for number, (wish, found) in enumerate(zip(self.wishes, self.routes, strict=True)):
             for route in found:
-                if route.most_alone_bps * self.network.options.usable < least_bps(wish.demand) * (1 - 1e-9):
+                if self.network.most_bps(route.per_bps) < least_bps(wish.demand) * (1 - 1e-9):
                     continue
                 same = bool(wish.kept) and tuple(edge.index for edge in route.edges) == wish.kept
                 options.append(route.option(number, wish.weight + (wish.bonus if same else 0.0)))
@@ -163,15 +163,19 @@ class Candidates:
 
     def _finds_room(self, number: int) -> bool:
         """Whether some path could carry a demand if it were empty; a wider one is offered where needed."""
-        usable = self.network.options.usable
-        rate_bps = least_bps(self.wishes[number].demand)
-        if any(route.most_alone_bps * usable >= rate_bps for route in self.routes[number]):
+        rate_bps, capacity = least_bps(self.wishes[number].demand), self.network.capacity
+        if any(self.network.most_bps(route.per_bps) >= rate_bps for route in self.routes[number]):
             return True
         ends = (self.wishes[number].demand.source, self.wishes[number].demand.destination)
-        wide = np.array([edge.rate_bps * usable >= rate_bps for edge in self.network.edges])
+        wide = np.array(
+            [
+                edge.rate_bps * min(capacity[channel] for channel in edge.channels) >= rate_bps
+                for edge in self.network.edges
+            ]
+        )
         trees = self.finder.trees(self.network.delay_s(1500), ends[:1], wide)
         self.offer(number, self.finder.path(trees, *ends))
-        return any(route.most_alone_bps * usable >= rate_bps for route in self.routes[number])
+        return any(self.network.most_bps(route.per_bps) >= rate_bps for route in self.routes[number])
 
     def _price_out(self, asked: Sequence[int], per_bps: Floats, delay_s: Floats, *, offer: bool) -> int:
         assert self.relaxed is not None
@@ -183,13 +187,16 @@ class Candidates:
         trees = [self.finder.trees(weight, sources) for weight in weights]
         exact = self.finder.trees(per_bps, sources)
         capacity = np.asarray(self.network.capacity)
+        wires_only = not any(edge.is_radio for edge in self.network.edges)
         bound = float(capacity @ self.relaxed.price)
         added = 0
         for number in asked:
             wish = self.wishes[number]
             ends = (wish.demand.source, wish.demand.destination)
             rate_bps = least_bps(wish.demand)
-            least = self.finder.length(exact, *ends) * rate_bps
+            # Radios carry no headers of wires; without the factor the bound is higher and still one.
+            per_bit = on_wire(wish.demand) if wires_only else 1.0
+            least = self.finder.length(exact, *ends) * rate_bps * per_bit
             most = wish.weight + wish.bonus
             bound += max(0.0, most - least)
             if not offer or most - least <= self.relaxed.gain[number] + _GAIN:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from qos.demands import EntanglementDemand
 from qos.engine.control import ControlFlow, control_flows, flows_of
+from qos.errors import ValueRefusedError
 from qos.planning import (
     DemandChange,
     EntanglementRequest,
@@ -23,8 +26,17 @@ from schedulers.entanglement.room import Change
 from topologies.model import Topology
 from topologies.quantum_control import QuantumControl
 
+log = logging.getLogger(__name__)
+
 PATHS = 3
 """Paths that the scheduler may choose among for each demand."""
+
+COMPILING = (CompileOptions(paths=PATHS), CompileOptions(paths=PATHS, rounding="power-of-two"))
+"""How demands become tasks: with the periods asked for, or where those together make too long a table with
+the next shorter powers of two, which never serve anyone less often."""
+
+LONGEST_PERIOD_SLOTS = 1 << 16
+"""Who wants to be served less often is served this often beside rounded periods: costs nobody much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +93,34 @@ def allocate_pairs(
         workers=1,
         seed=seed,
     )
-    found = allocate(
-        topology, asked, CompileOptions(paths=PATHS), options=search, with_changes=options.explain
-    )
+    found = _allocate(topology, asked, search, explain=options.explain)
     flows = () if topology.quantum is None else control_flows(found, topology.quantum)
     return Entanglement(ordered, found, topology.quantum, flows)
+
+
+def _allocate(
+    topology: Topology, asked: Sequence[tuple[EntanglementDemand, Packet]], search: Options, *, explain: bool
+) -> Allocation:
+    """Schedule with the periods asked for; where their table would be too long, with rounded ones."""
+    exact, rounded = COMPILING
+    try:
+        return allocate(topology, asked, exact, options=search, with_changes=explain)
+    except ValueRefusedError as error:
+        log.info("%s", error)
+    often = [(at_least_once_a_table(demand), packet) for demand, packet in asked]
+    return allocate(topology, often, rounded, options=search, with_changes=explain)
+
+
+def at_least_once_a_table(demand: EntanglementDemand) -> EntanglementDemand:
+    """Give a demand with a period of at most `LONGEST_PERIOD_SLOTS`, for rounded periods.
+
+    Examples
+    --------
+    >>> at_least_once_a_table(EntanglementDemand("a", "b", 1e-9, 0.7)).rate_ebit_per_s > 1e-3
+    True
+    """
+    least = 1 / (LONGEST_PERIOD_SLOTS * COMPILING[1].search.slot_s)
+    return replace(demand, rate_ebit_per_s=least) if 0 < demand.rate_ebit_per_s < least else demand
 
 
 @dataclass(frozen=True, eq=False)

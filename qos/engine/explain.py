@@ -17,12 +17,13 @@ from qos.engine.routes import Route, least_bps
 from qos.planning import DemandChange
 from qos.units import format_rate
 
-LARGEST_FACTOR = 1000.0
-"""A change by more is no longer called one."""
+LARGEST_FACTOR = 1e9
+"""How far a change may go: from a day to less than a packet's time, from a backbone to a few bit/s."""
 
-STEPS = 10
-"""Halvings of the (logarithmic) interval in which the least change lies."""
+NEAR_ENOUGH = 0.005
+"""The least change is known when the (logarithmic) interval in which it lies is so short."""
 
+LEAST_RATE_BPS = 1.0
 LARGEST_LOSS = 0.5
 TIMES = "delay_bound_s+jitter_s"
 EVERY = "rate_bps+delay_bound_s+jitter_s+loss"
@@ -138,7 +139,7 @@ def _bisect(fits: Callable[[float], bool], wanted: float, furthest: float, *, do
         return None
     near, far = math.log(wanted), math.log(furthest)
     best = furthest
-    for _ in range(STEPS):
+    while abs(far - near) > NEAR_ENOUGH:
         middle = (near + far) / 2
         value = _three_digits(math.exp(middle), down=down)
         if fits(value):
@@ -167,7 +168,8 @@ def _slower(residual: Residual, demand: FlowDemand) -> tuple[float, DemandChange
 
     if field == "rate_bps" and demand.min_rate_bps is not None:
         demand = replace(demand, min_rate_bps=None)
-    enough = _bisect(fits, wanted, _three_digits(wanted / LARGEST_FACTOR, down=True), down=True)
+    furthest = max(_three_digits(wanted / LARGEST_FACTOR, down=True), LEAST_RATE_BPS)
+    enough = _bisect(fits, wanted, furthest, down=True) if wanted > furthest else None
     if enough is None or enough >= wanted:
         return None
     what = "a least rate" if elastic else "a rate"

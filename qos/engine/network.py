@@ -7,7 +7,8 @@ links of one air one round of sending.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,17 +24,35 @@ from topologies.model import Topology
 FRAME_BYTES = 1514
 """A full packet on the wire, and what a fair queue serves of a flow in a round."""
 
+LINK_HEADER_BYTES = 14
+"""What a wire carries beside each packet of a demand, whose rate counts packets alone (Ethernet)."""
+
 RING_PACKETS = 2
 """Full packets that may be ahead of the queue: the one in transmission and one in the device's ring."""
 
 SHAPED = 0.98
 """A fair queue sends a little slower than its wire, so that packets wait in it and not in the device."""
 
+ACKNOWLEDGED_SHARE = 66 / (2 * 1514)
+"""What the acknowledgements of a greedy TCP flow take the other way, as a share of its rate: 66 bytes on the
+wire (timestamps, RFC 7323) for each two full packets (RFC 5681)."""
+
 USUAL_WAITS = 2.5
 """What a queue on a path of some hops adds, in mean waits, where one packet in a hundred may be late."""
 
 NO_FORWARDING = ("host",)
 """Kinds of node that pass nothing on."""
+
+
+def on_wire(demand: FlowDemand) -> float:
+    """Give the bits that a wire carries for each bit of a demand.
+
+    Examples
+    --------
+    >>> round(on_wire(FlowDemand("a", "b", 64e3, packet_bytes=200)), 3)
+    1.07
+    """
+    return 1 + LINK_HEADER_BYTES / demand.packet_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,9 @@ class Network:
         Links that carry nothing, and why.
     known
         What the radio links can do.
+    capacity
+        Share of each channel that may be promised: the options' one, on the slow direction of an asymmetric
+        wire less what the acknowledgements of traffic in the fast one need.
     """
 
     topology: Topology
@@ -112,10 +134,11 @@ class Network:
     base_wait_s: tuple[float, ...]
     dead: dict[str, str]
     known: Capabilities
-    capacity: tuple[float, ...] = field(init=False)
+    capacity: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "capacity", (self.options.usable,) * len(self.channel_names))
+    def most_bps(self, per_bps: Mapping[int, float]) -> float:
+        """Give the largest rate that may be promised on empty channels, where a bit/s takes these shares."""
+        return min(self.capacity[channel] / share for channel, share in per_bps.items())
 
     def delay_s(self, packet_bytes: int) -> Floats:
         """Give what every edge is expected to add to the delay of a path, shape (edges,).
@@ -139,6 +162,7 @@ class _Builder:
         self.known = Capabilities(topology)
         self.edges: list[Edge] = []
         self.channels: dict[str, int] = {}
+        self.capacity: list[float] = []
         self.wait_s: list[float] = []
         self.air_queue: dict[str, int] = {}
         self.dead: dict[str, str] = {}
@@ -148,8 +172,22 @@ class _Builder:
             for name in names:
                 self.sharers[name] = self.sharers.get(name, 0) + 1
 
-    def channel(self, name: str) -> int:
-        return self.channels.setdefault(name, len(self.channels))
+    def channel(self, name: str, usable: float | None = None) -> int:
+        if name not in self.channels:
+            self.channels[name] = len(self.channels)
+            self.capacity.append(self.options.usable if usable is None else usable)
+        return self.channels[name]
+
+    def beside_acknowledgements(self, rate_bps: float, reverse_bps: float) -> float:
+        """Give the share of a wire that may be promised beside acknowledgements of the other direction.
+
+        What is left to others has room for those of a direction as fast; at most half goes to the rest.
+        """
+        usable = self.options.usable
+        if not self.options.background_flows:
+            return usable
+        more = ACKNOWLEDGED_SHARE * max(reverse_bps / rate_bps - 1, 0.0)
+        return max(usable - more, usable / 2)
 
     def queue(self, rate_bps: float) -> int:
         background = 8 * 2 * FRAME_BYTES * self.options.background_flows
@@ -158,7 +196,8 @@ class _Builder:
 
     def wire(self, link: WiredLink, sender: str, receiver: str) -> None:
         rate_bps = float(link.rate_from(sender))
-        channels = (self.channel(f"{link.id} from {sender}"),)
+        share = self.beside_acknowledgements(rate_bps, float(link.rate_from(receiver)))
+        channels = (self.channel(f"{link.id} from {sender}", share),)
         fixed = (rate_bps, link.delay_s, link.loss_probability)
         queue = self.queue(SHAPED * rate_bps)
         self.edges.append(Edge(len(self.edges), link.id, sender, receiver, False, *fixed, channels, queue))
@@ -203,4 +242,5 @@ def network_of(topology: Topology, options: PlanOptions) -> Network:
         tuple(builder.wait_s),
         builder.dead,
         builder.known,
+        tuple(builder.capacity),
     )

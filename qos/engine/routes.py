@@ -17,7 +17,7 @@ from qos.crosslayer.multihop.budget import Split
 from qos.crosslayer.multihop.capability import HopCapability
 from qos.crosslayer.multihop.routing import split_path
 from qos.demands import FlowDemand
-from qos.engine.network import FRAME_BYTES, Edge, Network
+from qos.engine.network import FRAME_BYTES, Edge, Network, on_wire
 from qos.engine.waiting import usual_wait_s
 from qos.errors import InfeasibleError
 from schedulers.admission.problem import Option
@@ -251,7 +251,7 @@ class RouteMaker:
         )
         radios = iter(split)
         for edge in edges:
-            rate_bps, most_bps = edge.service_bps, edge.rate_bps
+            rate_bps, most_bps = edge.service_bps, edge.rate_bps / on_wire(demand)
             if edge.is_radio:
                 hop, point, most_bps = next(radios)
                 rate_bps = hop.rate_bps(point)

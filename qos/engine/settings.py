@@ -71,7 +71,7 @@ def _setting(
         kind=link.kind,
         interface=interface,
         rate_bps=edge.rate_bps,
-        usable_bps=options.usable * edge.rate_bps,
+        usable_bps=min(network.capacity[c] for c in edge.channels) * edge.rate_bps,
         reserved_bps=sum(flow.rate_bps for flow in flows.values()),
         fair_queue_rate_bps=max(int(shape), 1),
         policy=_policy(options.policy, edge, flows),

@@ -18,7 +18,7 @@ from qos.plan_simulation.radio import RadioRun, run_radio
 from qos.planning import LinkSetting, Plan, PlannedFlow
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.result import FlowResult, Result, delay_quantile_s
-from qos.simulation.scenario import ConstantRate, Flow, Scenario
+from qos.simulation.scenario import ConstantRate, Flow, Scenario, Transport
 from qos.simulation.simulation import Simulation
 from schedulers.packet.registry import QueueConfiguration, queue
 from topologies.links import WirelessLink
@@ -28,6 +28,8 @@ UDP_HEADER_BYTES = 28
 FRAME_OVERHEAD_BYTES = 14
 DRAIN_S = 1.0
 """Time after the last packet was sent in which those on their way arrive."""
+GREEDY = Transport(ack_every=2)
+"""As TCP of any host; its acknowledgements cross the links the other way."""
 MOST_BACKGROUND_PACKETS = 3_000_000
 """Packets of greedy flows that a run may cost; the fastest links go without beyond it."""
 Direction = tuple[str, str]
@@ -132,7 +134,8 @@ def _greedy(plan: Plan, duration_s: float, background: int) -> tuple[list[Flow],
             without.append(f"{each.link} from {each.sender}")
             continue
         budget -= packets
-        flows += [Flow("cubic", each.sender, each.receiver, stop_s=duration_s, via=(each.link,))] * count
+        ends = (each.sender, each.receiver)
+        flows += [Flow("cubic", *ends, transport=GREEDY, stop_s=duration_s, via=(each.link,))] * count
     return flows, tuple(without)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qos.engine.entanglement import PATHS
+from qos.engine.entanglement import COMPILING, at_least_once_a_table
 from qos.errors import InputError
 from qos.plan_simulation.outcome import Delivered, breaks_share
 from qos.planning import EntanglementRequest, Plan, TaskRow
-from schedulers.entanglement.compile import CompiledDemand, CompileOptions, Compiler, Packet
+from schedulers.entanglement.compile import CompiledDemand, Compiler, Packet
 from schedulers.entanglement.execution import Conditions, TaskExecution, execute
 from schedulers.entanglement.link_conditions import conditions_of
 from schedulers.entanglement.tasks import PeriodicTask, Schedule, TaskSet
@@ -40,33 +40,45 @@ class PairReplay:
         self._conditions = Conditions()
         if plan.schedule is None or not self._rows:
             return
-        compiler = Compiler(plan.scenario.topology, CompileOptions(paths=PATHS))
-        compiled: list[CompiledDemand] = []
-        tasks: list[PeriodicTask] = []
-        chosen: dict[int, int] = {}
-        for row in self._rows:
-            request = self._requests[row.name]
-            packet = Packet(request.pairs, request.window_s)
-            one = compiler.compile_one(request.demand, packet, task_id=row.task_id)
-            compiled.append(one)
-            chosen[row.task_id] = self._way(one, row)
-            tasks.append((one.task, *one.alternatives)[chosen[row.task_id]])
+        compiler, compiled, chosen = self._compile(plan)
+        tasks: list[PeriodicTask] = [
+            (one.task, *one.alternatives)[chosen[one.task.task_id]] for one in compiled
+        ]
         self._conditions = conditions_of(compiled, compiler.options.physics, chosen)
         self._task_set = TaskSet(plan.schedule.slot_s, tuple(tasks), plan.scenario.topology.name)
         self._schedule = Schedule(
             plan.schedule.hyperperiod_slots, {row.task_id: tuple(row.starts) for row in self._rows}
         )
 
-    def _way(self, one: CompiledDemand, row: TaskRow) -> int:
+    def _compile(self, plan: Plan) -> tuple[Compiler, list[CompiledDemand], dict[int, int]]:
+        """Compile the demands of the rows again, with the periods asked for or with rounded ones."""
+        strange = ""
+        for options in COMPILING:
+            compiler = Compiler(plan.scenario.topology, options)
+            rounded = options.rounding == "power-of-two"
+            compiled = [self._compile_row(compiler, row, rounded=rounded) for row in self._rows]
+            ways = [self._way(one, row) for one, row in zip(compiled, self._rows, strict=True)]
+            chosen = {row.task_id: way for way, row in zip(ways, self._rows, strict=True) if way is not None}
+            if len(chosen) == len(self._rows):
+                return compiler, compiled, chosen
+            strange = strange or next(row.name for row in self._rows if row.task_id not in chosen)
+        raise InputError(
+            f"the plan's protocol of {strange} is not what this version makes of its demand; plan again"
+        )
+
+    def _compile_row(self, compiler: Compiler, row: TaskRow, *, rounded: bool) -> CompiledDemand:
+        request = self._requests[row.name]
+        demand = at_least_once_a_table(request.demand) if rounded else request.demand
+        return compiler.compile_one(demand, Packet(request.pairs, request.window_s), task_id=row.task_id)
+
+    def _way(self, one: CompiledDemand, row: TaskRow) -> int | None:
         path = self._plan.entanglement[row.name].path
         for number, found in enumerate(one.plans):
             task = (one.task, *one.alternatives)[number]
             shape = (task.period_slots, task.exec_slots)
             if found.route.nodes == path and shape == (row.period_slots, row.exec_slots):
                 return number
-        raise InputError(
-            f"the plan's protocol of {row.name} is not what this version makes of its demand; plan again"
-        )
+        return None
 
     def run(self, duration_s: float, seed: int, missed: Mapping[str, float]) -> list[Delivered]:
         """Replay so many tables as fit, at least one.

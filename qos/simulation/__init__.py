@@ -2,7 +2,7 @@
 
 from qos.simulation.batch import run_batch
 from qos.simulation.polling import PolledLimits
-from qos.simulation.result import FlowResult, QueueResult, Result
+from qos.simulation.result import Distribution, FlowResult, QueueResult, Result
 from qos.simulation.scenario import (
     AdaptiveBitrate,
     Bulk,
@@ -10,6 +10,7 @@ from qos.simulation.scenario import (
     FixedSize,
     Flow,
     OnOff,
+    RateFunction,
     RateTrace,
     Replay,
     RequestResponse,
@@ -23,6 +24,7 @@ __all__ = [
     "AdaptiveBitrate",
     "Bulk",
     "ConstantRate",
+    "Distribution",
     "FixedSize",
     "Flow",
     "FlowResult",
@@ -30,6 +32,7 @@ __all__ = [
     "PolledLimits",
     "QueueCounters",
     "QueueResult",
+    "RateFunction",
     "RateTrace",
     "Replay",
     "RequestResponse",

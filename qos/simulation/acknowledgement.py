@@ -194,6 +194,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
     flow.prior_flight = in_flight(flow)
     flow.sample_prior_delivered = 0
     flow.sample_interval_ns = 0
+    flow.sample_app_limited = 0
     sample_rtt(root, flow_index, flow, cumulative, packet.sent_ns)
     sacked = 0
     if packet.size_bytes > flow.header_bytes:
@@ -229,6 +230,8 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
         _cumulative(root, flow_index, flow, acked, beyond, sacked > 0)
     elif flow.una < flow.next:
         on_sample(root, flow)
+    if flow.app_limited_bytes > 0 and flow.delivered_bytes > flow.app_limited_bytes:
+        flow.app_limited_bytes = 0
     on_model(root, flow)
     if flow.rack:
         arm_probe(root, flow_index, flow)

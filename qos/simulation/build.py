@@ -21,6 +21,8 @@ from qos.simulation.scenario import (
     FixedSize,
     Flow,
     OnOff,
+    RateFunction,
+    RateTrace,
     Replay,
     RequestResponse,
     Scenario,
@@ -229,15 +231,21 @@ def _links(scenario: Scenario, paths: Paths) -> tuple[NDArray[Any], NDArray[Any]
     for number, direction in enumerate(paths.directions):
         link = link_of(scenario.topology, direction)
         record = links[number : number + 1]
-        record["rate_bps"] = rate_of(scenario, direction)
+        rate_bps = rate_of(scenario, direction)
+        record["rate_bps"] = rate_bps
         record["delay_ns"] = nanoseconds(link.delay_s)
         record["overhead_bytes"] = scenario.frame_overhead_bytes
         record["ring_limit"] = scenario.ring_packets
         record["loss_probability"] = link.loss_probability
         record["random"] = _seed(scenario, _SEED_LINK, number)
         trace = scenario.rates.get(direction)
-        if trace is not None:
-            record["trace_first"] = len(steps)
+        record["trace_first"] = len(steps)
+        if isinstance(trace, RateFunction):
+            rate_bps = trace.at(0.0)
+            record["rate_bps"] = rate_bps
+        if not isinstance(trace, RateTrace):
+            steps += [0, rate_bps]  # the place of a rate that is set from outside
+        else:
             record["trace_length"] = len(trace.times_s)
             record["trace_period_ns"] = nanoseconds(trace.period_s or 0.0)
             for time_s, rate_bps in zip(trace.times_s, trace.rates_bps, strict=True):
@@ -296,6 +304,8 @@ def _fill_transport(record: NDArray[Any], flow: Flow) -> None:
         "rack": int(transport.loss_detection == "rack"),
         "hystart": int(transport.hystart),
         "friendly": int(transport.friendly),
+        "byte_counting": int(transport.byte_counting),
+        "quick_acks": transport.quick_acks,
         "ecn": int(transport.ecn or is_dctcp),
         "pacing": int(transport.pacing or flow.sender == "bbr"),
         "handshake": int(transport.handshake),

@@ -20,20 +20,22 @@ from qos.simulation.layout import (
     EVENT_RATE,
     EVENT_TIMEOUT,
     EVENT_TRANSMITTED,
+    FLOW_BYTES,
     KIND,
     NEEDS_EVENTS,
     NEEDS_PACKETS,
     NEEDS_SEGMENTS,
+    SENDER_BYTES,
     STOPPED,
 )
-from qos.simulation.memory import flows, next_event_ns, pop_event, schedule
+from qos.simulation.memory import flows, next_event_code, next_event_ns, pop_event, schedule
 from qos.simulation.network import arrived, change_rate, empty_outbox, transmitted
 from qos.simulation.receiver import delayed_ack_due, join_ack_line, receive
 from qos.simulation.sending import send_pending
 from qos.simulation.timers import pace_due, timeout_due
 from schedulers.packet.accounting import settle
 from schedulers.packet.layout import NONE, PACKET_ACK, PACKET_SYN, Record, Records
-from schedulers.packet.memory import packets, queues, release
+from schedulers.packet.memory import FEW_FLOWS, packets, queues, read_record_ahead, release
 from schedulers.packet.pie import pie_update
 
 SPARE_EVENTS = 64
@@ -65,6 +67,16 @@ def _ack_arrived(root: Record, flow_index: int) -> None:
     else:
         schedule(root, pool[following].time_ns, EVENT_ACK, flow_index)
     _process_ack(root, flow_index, index)
+
+
+@inlined
+def _read_next_ahead(root: Record) -> None:
+    """Ask for the flow whose acknowledgement comes next while the present event is worked on."""
+    if root.events_pending > 0:
+        code = next_event_code(root)
+        if code // KIND == EVENT_ACK:
+            address = root.flows + (code - EVENT_ACK * KIND) * FLOW_BYTES
+            read_record_ahead(address, 0, SENDER_BYTES)
 
 
 @compiled
@@ -134,6 +146,8 @@ def advance(control: Records, until_ns: int) -> int:
         root.now_ns = time_ns
         root.events_run += 1
         code = pop_event(root)
+        if root.flows_count > FEW_FLOWS:
+            _read_next_ahead(root)
         kind = code // KIND
         index = code - kind * KIND
         if kind == EVENT_TRANSMITTED:

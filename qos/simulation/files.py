@@ -12,7 +12,7 @@
     rates:
       - {link: left--right, from: left, times: [0s, 2s], rates: [10mbit, 5mbit], period: 4s}
     flows:
-      - {sender: cubic, from: s0, to: r0, count: 2, start: 0s, transport: {recovery: prr}}
+      - {sender: cubic, from: s0, to: r0, count: 2, start: 0s, transport: {stack: linux, ecn: true}}
       - {sender: udp, from: s1, to: r1, application: {kind: constant-rate, rate: 1mbit}}
 """
 
@@ -27,8 +27,9 @@ from typing import Any
 
 import yaml
 
-from qos.errors import InputError, QosError
+from qos.errors import InputError, QosError, ValueRefusedError
 from qos.simulation.scenario import (
+    STACKS,
     AdaptiveBitrate,
     Application,
     Bulk,
@@ -40,6 +41,7 @@ from qos.simulation.scenario import (
     RequestResponse,
     Scenario,
     Transport,
+    transport_of,
 )
 from qos.units import NANOSECONDS_PER_SECOND, parse_duration, parse_rate, parse_size
 from schedulers.packet.registry import QueueConfiguration, queue
@@ -132,6 +134,17 @@ def _application(path: Path, key: str, record: Any) -> Application:
     return made
 
 
+def _transport(path: Path, key: str, record: Any) -> Transport:
+    """Make a transport: a stack by its name, and what differs."""
+    names = _short_names(Transport)
+    _known(path, key, record, ("stack", *names))
+    changes = {names[name]: _converted(names[name], value) for name, value in record.items() if name in names}
+    try:
+        return transport_of(str(record.get("stack", STACKS[0])), **changes)
+    except QosError as error:
+        raise _fail(path, key, str(error)) from None
+
+
 def _flow_group(path: Path, key: str, record: Any) -> tuple[Flow, ...]:
     known = ("sender", "from", "to", "count", "application", "transport", "start", "stop", "via")
     _known(path, key, record, known)
@@ -151,7 +164,7 @@ def _flow_group(path: Path, key: str, record: Any) -> tuple[Flow, ...]:
             source=str(record["from"]),
             target=str(record["to"]),
             application=_application(path, f"{key}.application", application),
-            transport=_made(path, f"{key}.transport", Transport, record.get("transport", {})),
+            transport=_transport(path, f"{key}.transport", record.get("transport", {})),
             start_s=_seconds(record.get("start", "0s")),
             stop_s=_seconds(record["stop"]) if "stop" in record else None,
             via=tuple(str(link) for link in via),
@@ -161,6 +174,34 @@ def _flow_group(path: Path, key: str, record: Any) -> tuple[Flow, ...]:
     except QosError as error:
         raise _fail(path, key, str(error)) from None
     return (flow,) * count
+
+
+def parsed_queue(discipline: str, values: Mapping[str, Any]) -> QueueConfiguration:
+    """Make a queue of parameters as a file or a command line writes them.
+
+    Parameters
+    ----------
+    discipline
+        One of `schedulers.packet.registry.discipline_names()`.
+    values
+        Attributes of `QueueConfiguration`, with or without the unit at the end of the name; text is read as
+        YAML: ``{"target": "5ms", "limit_packets": "100"}``.
+
+    Raises
+    ------
+    ValueRefusedError
+        If a name is unknown or a value out of range.
+    """
+    names = _short_names(QueueConfiguration)
+    parameters: dict[str, Any] = {}
+    for name, value in values.items():
+        field = names.get(name, name)
+        try:
+            plain = yaml.safe_load(value) if isinstance(value, str) else value
+        except yaml.YAMLError:
+            raise ValueRefusedError(f"queue {discipline}: {name}: {value[:40]!r} is no value") from None
+        parameters[field] = _converted(field, plain)
+    return queue(discipline, **parameters)
 
 
 def _queues(
@@ -176,9 +217,7 @@ def _queues(
             raise _fail(path, key, "discipline is missing")
         rest = {n: v for n, v in record.items() if n not in ("link", "from", "discipline")}
         try:
-            made = queue(
-                str(record["discipline"]), **{names[n]: _converted(names[n], v) for n, v in rest.items()}
-            )
+            made = parsed_queue(str(record["discipline"]), rest)
         except QosError as error:
             raise _fail(path, key, str(error)) from None
         if ("link" in record) != ("from" in record):

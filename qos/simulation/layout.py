@@ -51,6 +51,8 @@ LOST = 2
 RETRANSMITTED = 4
 RECEIVED = 8
 EVER_RETRANSMITTED = 16
+APP_LIMITED = 32
+"""It was sent while the application had nothing more to send."""
 
 # Congestion control.
 NEWRENO = 0
@@ -96,7 +98,8 @@ LINK_DTYPE = np.dtype(
         ("size_bytes", "i8"),  # of the packet whose transmission time is remembered
         ("size_ns", "i8"),
         ("transmitted_packets", "i8"),
-        ("transmitted_bytes", "i8"),
+        ("busy_ns", "i8"),  # transmission times of all packets, that of the present one included
+        ("transmission_end_ns", "i8"),
         ("lost_packets", "i8"),
         ("trace_first", "i8"),
         ("trace_length", "i8"),
@@ -120,87 +123,47 @@ SEGMENT_DTYPE = np.dtype(
     align=True,
 )
 
-_FLOW_CONFIGURATION = [
-    ("sender", "i8"),
-    ("application", "i8"),
-    ("recovery_kind", "i8"),
-    ("rack", "i8"),
-    ("hystart", "i8"),
-    ("friendly", "i8"),
-    ("ecn", "i8"),
-    ("pacing", "i8"),
-    ("handshake", "i8"),
-    ("mss_bytes", "i8"),
-    ("header_bytes", "i8"),
-    ("send_buffer_bytes", "i8"),
-    ("receive_window_bytes", "i8"),
-    ("write_bytes", "i8"),
-    ("initial_window_bytes", "i8"),
-    ("min_rto_ns", "i8"),
-    ("tick_ns", "i8"),
-    ("ack_every", "i8"),
-    ("delayed_ack_ns", "i8"),
-    ("start_ns", "i8"),
-    ("stop_ns", "i8"),
-    ("delay_bound_ns", "i8"),
-    ("route", "i8"),  # offset into the array of routes
-    ("hops", "i8"),
-    ("ack_route", "i8"),
-    ("ack_hops", "i8"),
-    ("ack_delay_ns", "i8"),
-    ("ack_ns_per_byte", "f8"),
-    ("ack_loss", "f8"),
-    ("ack_overhead_bytes", "i8"),
-    ("random", "u8"),
-]
+# The fields of a flow lie in the order in which a packet meets them, and those that every packet needs
+# together: with many flows a packet costs what it misses in the cache (docs/simulate.md, "Speed").
 
-_FLOW_TRANSPORT = [
-    ("life", "i8"),
-    ("state", "i8"),
+_FLOW_SENDER = [
+    # What an acknowledgement reads first
+    ("ack_head", "i8"),
+    ("ack_tail", "i8"),
+    ("life", "i2"),
+    ("state", "i2"),
+    ("sender", "i2"),
+    ("application", "i2"),
+    ("recovery_kind", "i2"),
+    ("rack", "i2"),
+    ("ecn", "i2"),
+    ("pacing", "i2"),
+    ("header_bytes", "i4"),
+    ("mss_bytes", "i4"),
     ("una", "i8"),  # first unacknowledged segment
     ("next", "i8"),  # next new segment
     ("ring", "i8"),  # scoreboard: offset into the arena of segments
     ("ring_size", "i8"),  # a power of two
     ("una_bytes", "i8"),
     ("next_bytes", "i8"),
-    ("written_bytes", "i8"),
     ("sacked_bytes", "i8"),
     ("lost_bytes", "i8"),
     ("retransmitted_bytes", "i8"),
-    ("high_1", "i8"),  # the three highest segments that were SACKed
-    ("high_2", "i8"),
-    ("high_3", "i8"),
-    ("lost_below", "i8"),  # all unSACKed segments below were judged
-    ("retransmit_from", "i8"),
-    ("recover", "i8"),
-    ("recover_active", "i8"),
-    ("duplicates", "i8"),
-    ("first_partial", "i8"),
-    ("unaccounted_bytes", "i8"),
-    ("ack_seen", "i8"),
-    ("cwnd_bytes", "i8"),
-    ("ssthresh_bytes", "i8"),
-    ("prr_delivered", "i8"),
-    ("prr_out", "i8"),
-    ("prr_flight", "i8"),
+    # The round-trip time
+    ("tick_ns", "i8"),
     ("srtt_ns", "i8"),
     ("rttvar_ns", "i8"),
-    ("rto_ns", "i8"),
     ("rtt_ns", "i8"),
     ("min_rtt_ns", "i8"),
+    ("rto_ns", "i8"),
+    ("min_rto_ns", "i8"),
     ("rto_deadline_ns", "i8"),  # 0: not running
     ("rto_event_ns", "i8"),  # earliest event in the heap, 0: none
-    ("tlp_deadline_ns", "i8"),
-    ("tlp_outstanding", "i8"),
-    ("rack_sent_ns", "i8"),
-    ("rack_rtt_ns", "i8"),
-    ("echo_seen_ns", "i8"),
-    ("rack_deadline_ns", "i8"),
-    ("rack_event_ns", "i8"),
-    ("pacing_rate_bps", "f8"),
-    ("pace_next_ns", "i8"),
-    ("pace_event", "i8"),
-    ("ece_until", "i8"),
+    ("rtt_samples", "i8"),
+    ("rtt_sum_ns", "f8"),
+    ("rtt_max_ns", "i8"),
+    ("rtt_shift", "i8"),
+    # What was delivered
     ("delivered_bytes", "i8"),
     ("delivered_ns", "i8"),
     ("first_sent_ns", "i8"),
@@ -210,26 +173,32 @@ _FLOW_TRANSPORT = [
     ("retransmission_acked", "i8"),
     ("sample_interval_ns", "i8"),
     ("sample_prior_delivered", "i8"),
-]
-
-_FLOW_RECEIVER = [
-    ("ack_head", "i8"),
-    ("ack_tail", "i8"),
-    ("ack_last_ns", "i8"),
-    ("receive_next", "i8"),
-    ("received", "i8"),
-    ("receive_high", "i8"),
-    ("blocks", "i8"),
-    ("echo_ns", "i8"),
-    ("unacked", "i8"),
-    ("delayed_ack_deadline_ns", "i8"),
-    ("delayed_ack_event", "i8"),
-    ("ce_state", "i8"),
-    ("held", "i8"),  # packet kept for the delayed acknowledgement
+    ("sample_app_limited", "i8"),
+    ("app_limited_bytes", "i8"),  # samples are limited by the application until so much is delivered; 0: not
+    ("echo_seen_ns", "i8"),
+    ("ack_seen", "i8"),
+    # The window, and what may be sent
+    ("cwnd_bytes", "i8"),
+    ("ssthresh_bytes", "i8"),
+    ("recover", "i8"),
+    ("recover_active", "i8"),
+    ("duplicates", "i8"),
+    ("unaccounted_bytes", "i8"),
+    ("retransmit_from", "i8"),
+    ("written_bytes", "i8"),
+    ("write_bytes", "i8"),
+    ("send_buffer_bytes", "i8"),
+    ("receive_window_bytes", "i8"),
+    ("sent_packets", "i8"),
+    ("sent_bytes", "i8"),
+    ("route", "i8"),  # offset into the array of routes
 ]
 
 _FLOW_CONGESTION_CONTROL = [
     # CUBIC and BIC
+    ("hystart", "i4"),
+    ("friendly", "i4"),
+    ("byte_counting", "i8"),
     ("w_max", "i8"),
     ("origin", "i8"),
     ("k_s", "f8"),
@@ -245,6 +214,52 @@ _FLOW_CONGESTION_CONTROL = [
     ("hystart_last_ns", "i8"),
     ("hystart_rtt_ns", "i8"),
     ("hystart_samples", "i8"),
+]
+
+_FLOW_RECEIVER = [
+    ("hops", "i4"),
+    ("ack_hops", "i4"),
+    ("ack_every", "i4"),
+    ("ce_state", "i4"),
+    ("receive_next", "i8"),
+    ("received", "i8"),
+    ("receive_high", "i8"),
+    ("blocks", "i8"),
+    ("held", "i8"),  # packet kept for the delayed acknowledgement
+    ("unacked", "i8"),
+    ("echo_ns", "i8"),
+    ("delivered_in_order_bytes", "i8"),
+    ("delivered_packets", "i8"),
+    ("arrived_bytes", "i8"),
+    ("ack_delay_ns", "i8"),
+    ("ack_ns_per_byte", "f8"),
+    ("ack_loss", "f8"),
+    ("ack_overhead_bytes", "i8"),
+    ("ack_last_ns", "i8"),
+]
+
+_FLOW_RECOVERY = [
+    ("high_1", "i8"),  # the three highest segments that were SACKed
+    ("high_2", "i8"),
+    ("high_3", "i8"),
+    ("lost_below", "i8"),  # all unSACKed segments below were judged
+    ("first_partial", "i8"),
+    ("prr_delivered", "i8"),
+    ("prr_out", "i8"),
+    ("prr_flight", "i8"),
+    ("tlp_deadline_ns", "i8"),
+    ("tlp_outstanding", "i8"),
+    ("rack_sent_ns", "i8"),
+    ("rack_rtt_ns", "i8"),
+    ("rack_deadline_ns", "i8"),
+    ("rack_event_ns", "i8"),
+    ("ece_until", "i8"),
+    ("pacing_rate_bps", "f8"),
+    ("pace_next_ns", "i8"),
+    ("pace_event", "i8"),
+]
+
+_FLOW_OTHER_CONGESTION_CONTROL = [
     # Vegas
     ("vegas_base_ns", "i8"),
     ("vegas_min_ns", "i8"),
@@ -303,34 +318,50 @@ _FLOW_APPLICATION = [
     ("app_level_sum", "i8"),
 ]
 
-_FLOW_TOTALS = [
+_FLOW_SELDOM = [
+    ("handshake", "i8"),
+    ("initial_window_bytes", "i8"),
+    ("delayed_ack_ns", "i8"),
+    ("delayed_ack_deadline_ns", "i8"),
+    ("delayed_ack_event", "i8"),
+    ("quick_acks", "i8"),  # segments that are still acknowledged at once
+    ("start_ns", "i8"),
+    ("stop_ns", "i8"),
+    ("delay_bound_ns", "i8"),
+    ("ack_route", "i8"),
+    ("random", "u8"),
     ("late_packets", "i8"),
-    ("sent_packets", "i8"),
-    ("sent_bytes", "i8"),
     ("retransmissions", "i8"),
     ("timeouts", "i8"),
     ("recoveries", "i8"),
-    ("delivered_in_order_bytes", "i8"),
-    ("delivered_packets", "i8"),
-    ("arrived_bytes", "i8"),
     ("dropped_packets", "i8"),
     ("marked_packets", "i8"),
-    ("rtt_samples", "i8"),
-    ("rtt_sum_ns", "f8"),
-    ("rtt_max_ns", "i8"),
-    ("rtt_shift", "i8"),
     ("finished_ns", "i8"),
 ]
 
 FLOW_DTYPE = np.dtype(
-    _FLOW_CONFIGURATION
-    + _FLOW_TRANSPORT
-    + _FLOW_RECEIVER
+    _FLOW_SENDER
     + _FLOW_CONGESTION_CONTROL
+    + _FLOW_RECEIVER
+    + _FLOW_RECOVERY
+    + _FLOW_OTHER_CONGESTION_CONTROL
     + _FLOW_APPLICATION
-    + _FLOW_TOTALS,
+    + _FLOW_SELDOM,
     align=True,
 )
+
+FLOW_BYTES = FLOW_DTYPE.itemsize
+
+
+def _place(name: str) -> int:
+    return int(FLOW_DTYPE.fields[name][1])  # type: ignore[index]
+
+
+SENDER_BYTES = _place("hystart_found")
+"""Where the part of a flow ends that an acknowledgement needs."""
+RECEIVER_FIRST_BYTE = _place("hops")
+RECEIVER_LAST_BYTE = _place("high_1")
+"""The part of a flow that a packet needs at the receiver."""
 
 
 class State(NamedTuple):

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from qos.compiled import compiled, inlined
-from qos.simulation.layout import EVENT_TRANSMITTED
+from qos.simulation.layout import EVENT_TRANSMITTED, FLOW_BYTES, RECEIVER_FIRST_BYTE, RECEIVER_LAST_BYTE
 from qos.simulation.memory import links, schedule
 from schedulers.packet.discipline import dequeue, enqueue
 from schedulers.packet.layout import NONE, Record
-from schedulers.packet.memory import packets
+from schedulers.packet.memory import FEW_FLOWS, packets, read_ahead, read_record_ahead
 
 
 @inlined
@@ -32,8 +32,15 @@ def _transmit(root: Record, link_index: int) -> None:
         link.ring_tail = NONE
     link.ring_packets -= 1
     link.transmitting = index
-    end_ns = root.now_ns + _transmission_ns(link, pool[index].size_bytes)
+    time_ns = _transmission_ns(link, pool[index].size_bytes)
+    end_ns = root.now_ns + time_ns
+    link.busy_ns += time_ns
+    link.transmission_end_ns = end_ns
     schedule(root, end_ns, EVENT_TRANSMITTED, link_index)
+    if root.flows_count > FEW_FLOWS:
+        address = root.flows + pool[index].flow * FLOW_BYTES
+        read_record_ahead(address, RECEIVER_FIRST_BYTE, RECEIVER_LAST_BYTE)
+        read_ahead(address)
 
 
 @compiled

@@ -93,6 +93,13 @@ def next_event_ns(root: Record) -> int:
 
 
 @inlined
+def next_event_code(root: Record) -> int:
+    """Give the code of the earliest event; there must be one."""
+    code: int = _events(root)[0].code
+    return code
+
+
+@inlined
 def pop_event(root: Record) -> int:
     """Take the earliest event out and give its code."""
     heap = _events(root)

@@ -38,9 +38,7 @@ def transmitted(root: Record, link_index: int) -> None:
     link = links(root)[link_index]
     index: int = link.transmitting
     link.transmitting = NONE
-    packet = packets(root)[index]
     link.transmitted_packets += 1
-    link.transmitted_bytes += packet.size_bytes + link.overhead_bytes
     if link.loss_probability > 0.0 and uniform(link) < link.loss_probability:
         link.lost_packets += 1
         release(root, index)
@@ -107,6 +105,8 @@ def change_rate(root: Record, link_index: int) -> None:
     link.size_bytes = -1
     if link.rate_bps > 0 and link.transmitting == NONE:
         pump(root, link_index)
+    if link.trace_length == 0:
+        return  # it was set from outside, see qos.simulation.state.set_rate
     link.trace_position += 1
     if link.trace_position == link.trace_length:
         if link.trace_period_ns == 0:

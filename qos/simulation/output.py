@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 
 from qos.errors import InputError
-from qos.simulation.result import Result
+from qos.simulation.result import Distribution, Result
 from qos.simulation.series import Series
+from qos.simulation.simulation import Simulation
 
 MOST_LINES_WITH_LEGEND = 12
 
 
-def write_all(folder: Path, result: Result, series: Series | None) -> None:
-    """Write ``result.json``, ``flows.csv``, ``queues.csv``; of a series ``series.npz`` and ``series.png``.
+def write_all(folder: Path, result: Result, series: Series | None, simulation: Simulation) -> None:
+    """Write a result as files.
+
+    ``result.json``, ``flows.csv``, ``queues.csv``; of a series ``series.npz`` and ``series.png``; of the
+    distributions of round-trip and sojourn times ``distributions.npz`` and ``distributions.png``.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ def write_all(folder: Path, result: Result, series: Series | None) -> None:
         What was measured.
     series
         Its time series.
+    simulation
+        Where it was measured, for the distributions.
 
     Raises
     ------
@@ -51,6 +57,10 @@ def write_all(folder: Path, result: Result, series: Series | None) -> None:
                 drops=series.drops,
             )
             draw_series(folder / "series.png", result, series)
+        waits = [simulation.sojourn_distribution(number) for number in range(len(result.queues))]
+        delays = [simulation.rtt_distribution(number) for number in range(len(result.flows))]
+        _write_distributions(folder / "distributions.npz", delays, waits)
+        draw_distributions(folder / "distributions.png", result, delays, waits)
     except OSError as error:
         raise InputError(
             f"--out {folder}: {error.strerror or error}; name a folder that can be written"
@@ -62,6 +72,52 @@ def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _write_distributions(path: Path, delays: Sequence[Distribution], waits: Sequence[Distribution]) -> None:
+    arrays: dict[str, Any] = {}
+    for name, group in (("rtt", delays), ("sojourn", waits)):
+        for number, each in enumerate(group):
+            arrays[f"{name}_{number}_edges_s"] = each.edges_s
+            arrays[f"{name}_{number}_counts"] = each.counts
+    np.savez_compressed(path, **arrays)
+
+
+def draw_distributions(
+    path: Path, result: Result, delays: Sequence[Distribution], waits: Sequence[Distribution]
+) -> None:
+    """Draw which share of the times was at most so long.
+
+    Parameters
+    ----------
+    path
+        File of a type that matplotlib writes.
+    result
+        For the names of flows and queues.
+    delays, waits
+        Round-trip times of each flow, sojourn times of each queue.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    flows = [f"{number}: {flow.sender}" for number, flow in enumerate(result.flows)]
+    queues = [f"{queue.link} from {queue.node} ({queue.discipline})" for queue in result.queues]
+    for axes, group, names, title in (
+        (left, delays, flows, "round-trip time (ms)"),
+        (right, waits, queues, "time in the queue (ms)"),
+    ):
+        for each, name in zip(group, names, strict=True):
+            total = int(each.counts.sum())
+            if total:
+                shares = np.concatenate([[0.0], np.cumsum(each.counts) / total])
+                axes.plot(each.edges_s * 1e3, shares, label=name, linewidth=1)
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3)
+        if 0 < len(axes.get_lines()) <= MOST_LINES_WITH_LEGEND:
+            axes.legend(fontsize="small", loc="lower right")
+    left.set_ylabel("share of the packets")
+    figure.savefig(path, dpi=120)
 
 
 def draw_series(path: Path, result: Result, series: Series) -> None:

@@ -168,6 +168,9 @@ def receive(root: Record, flow_index: int, index: int, arrival_ns: int) -> None:
         if flow.finished_ns == 0:
             flow.finished_ns = arrival_ns
     flow.unacked += 1
+    if flow.ack_every > 1 and flow.quick_acks > 0:
+        flow.quick_acks -= 1
+        at_once = True
     if at_once or flow.unacked >= flow.ack_every:
         if flow.held != NONE:
             release(root, flow.held)

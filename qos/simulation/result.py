@@ -32,7 +32,7 @@ class FlowResult:
         All that arrived, with headers and what arrived twice.
     sent_packets, delivered_packets, retransmissions, timeouts, recoveries, drops, marks
         Counts; `drops` are those of queues, `marks` congestion marks that arrived.
-    rtt_min_s, rtt_mean_s, rtt_p50_s, rtt_p99_s, rtt_max_s
+    rtt_min_s, rtt_mean_s, rtt_p50_s, rtt_p95_s, rtt_p99_s, rtt_max_s
         Round-trip times of segments that were sent once; of a udp flow one-way delays.
     cwnd_bytes, srtt_s
         At the end.
@@ -60,6 +60,7 @@ class FlowResult:
     marks: int
     rtt_mean_s: float
     rtt_p50_s: float
+    rtt_p95_s: float
     rtt_p99_s: float
     rtt_max_s: float
     cwnd_bytes: int
@@ -233,6 +234,67 @@ def _not_arrived(state: State, number: int, now_ns: int) -> int:
     return int(state.segments["size_bytes"][int(record["ring"]) + places].sum())
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """How often a time lay between two edges.
+
+    Attributes
+    ----------
+    edges_s
+        Rising, shape ``(n + 1,)``.
+    counts
+        Shape ``(n,)``, int64; what exceeds the last edge is in the last bin.
+    """
+
+    edges_s: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+def _distribution(counts: NDArray[np.int64], level_shift: int, unit_s: float) -> Distribution:
+    """Put the levels of a histogram one behind the other; empty ends are left out."""
+    levels, bins = counts.shape
+    edges, flat = [0.0], []
+    for level in range(levels):
+        width_s = unit_s * 2.0 ** (level * level_shift)
+        # The first bins of a coarser level cover what the finer levels count.
+        first = 0 if level == 0 else bins >> level_shift
+        edges += [width_s * (place + 1) for place in range(first, bins)]
+        flat += counts[level, first:].tolist()
+    last = int(np.flatnonzero(flat)[-1]) + 1 if any(flat) else 0
+    return Distribution(np.array(edges[: last + 1]), np.array(flat[:last], np.int64))
+
+
+def delay_distribution(state: State, number: int) -> Distribution:
+    """Give the distribution of a flow's round-trip times, or of a udp flow's one-way delays.
+
+    Parameters
+    ----------
+    state
+        Where the simulation is.
+    number
+        Of the flow.
+    """
+    bins = layout.RTT_LEVELS * layout.RTT_BINS
+    counts = state.rtts[number * bins : (number + 1) * bins].reshape(layout.RTT_LEVELS, layout.RTT_BINS)
+    return _distribution(counts, layout.RTT_LEVEL_SHIFT, 2.0 ** int(state.flows["rtt_shift"][number]) * 1e-9)
+
+
+def sojourn_distribution(state: State, number: int) -> Distribution:
+    """Give the distribution of the times that packets waited in a queue.
+
+    Parameters
+    ----------
+    state
+        Where the simulation is.
+    number
+        Of the queue.
+    """
+    size = SOJOURN_LEVELS * SOJOURN_BINS
+    counts = state.sojourns[number * size : (number + 1) * size].reshape(SOJOURN_LEVELS, SOJOURN_BINS)
+    unit_s = 2.0 ** int(state.queues["sojourn_shift"][number]) * 1e-9
+    return _distribution(counts, SOJOURN_LEVEL_SHIFT, unit_s)
+
+
 def delay_quantile_s(state: State, number: int, share: float) -> float:
     """Read a quantile of a flow's round-trip times, or of a udp flow's one-way delays; NaN without samples.
 
@@ -283,6 +345,7 @@ def _flow_result(scenario: Scenario, state: State, number: int, now_ns: int) -> 
         marks=int(record["marked_packets"]),
         rtt_mean_s=_ratio(float(record["rtt_sum_ns"]) * 1e-9, samples),
         rtt_p50_s=delay_quantile_s(state, number, 0.5),
+        rtt_p95_s=delay_quantile_s(state, number, 0.95),
         rtt_p99_s=delay_quantile_s(state, number, 0.99),
         rtt_max_s=most_s if measured else math.nan,
         cwnd_bytes=int(record["cwnd_bytes"]),
@@ -317,7 +380,7 @@ def _queue_result(scenario: Scenario, paths: Paths, state: State, number: int, n
 
     direction = paths.directions[number]
     sent = int(record["sent_packets"])
-    sent_bits = int(link["transmitted_bytes"]) * 8
+    still_ns = max(int(link["transmission_end_ns"]) - now_ns, 0)
     return QueueResult(
         link=direction[0],
         node=direction[1],
@@ -341,7 +404,7 @@ def _queue_result(scenario: Scenario, paths: Paths, state: State, number: int, n
         drops=int(record["dropped_packets"]),
         marks=int(record["marked_packets"]),
         waiting=int(record["packets"]),
-        utilization=_ratio(sent_bits, int(link["rate_bps"]) * now_ns * 1e-9),
+        utilization=_ratio(int(link["busy_ns"]) - still_ns, now_ns),
         wire_losses=int(link["lost_packets"]),
     )
 

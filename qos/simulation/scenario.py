@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from qos.errors import ValueRefusedError
 from schedulers.packet.registry import QueueConfiguration, queue
@@ -58,6 +59,18 @@ def check_whole(what: str, value: object, low: int, high: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueRefusedError(f"{what} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def check_flag(what: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises
+    ------
+    ValueRefusedError
+        If it is not.
+    """
+    if not isinstance(value, bool):
+        raise ValueRefusedError(f"{what} must be true or false, not {str(value)[:40]!r}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,8 @@ Application = Bulk | FixedSize | ConstantRate | OnOff | RequestResponse | Adapti
 class Transport:
     """How a flow's sender and receiver behave.
 
-    The defaults are those of the LFQ paper's experiments (arXiv 2007.02735), which ns-3 ran.
+    The defaults are those of the LFQ paper's experiments (arXiv 2007.02735), which ns-3 ran; `linux()` makes
+    what a Linux host does.
 
     Attributes
     ----------
@@ -192,6 +206,11 @@ class Transport:
         Full segments an acknowledgement, 1 or 2.
     delayed_ack_s
         How long an acknowledgement may wait where `ack_every` is 2.
+    quick_acks
+        First segments of a connection that are acknowledged at once even where `ack_every` is 2, 0 to 1000.
+    byte_counting
+        The window grows by the segments that an acknowledgement covers (RFC 3465, without a bound), not by
+        one step an acknowledgement (RFC 5681).
     handshake
         The connection begins with SYN and SYN-ACK.
     send_buffer_bytes, receive_buffer_bytes
@@ -213,6 +232,8 @@ class Transport:
     pacing: bool = False
     ack_every: int = 1
     delayed_ack_s: float = 0.04
+    quick_acks: int = 0
+    byte_counting: bool = False
     handshake: bool = True
     send_buffer_bytes: int = 1 << 20
     receive_buffer_bytes: int = 1 << 20
@@ -225,12 +246,73 @@ class Transport:
         check_whole("initial_cwnd", self.initial_cwnd, 1, 10_000)
         refuse_unknown("recovery", self.recovery, RECOVERIES)
         refuse_unknown("loss detection", self.loss_detection, LOSS_DETECTIONS)
+        for name in ("hystart", "friendly", "ecn", "pacing", "byte_counting", "handshake"):
+            check_flag(name, getattr(self, name))
         check_whole("ack_every", self.ack_every, 1, 2)
+        check_whole("quick_acks", self.quick_acks, 0, 1000)
         check_range("delayed_ack_s", self.delayed_ack_s, 0, 1, open_low=True)
         for name in ("send_buffer_bytes", "receive_buffer_bytes"):
             check_whole(name, getattr(self, name), self.mss_bytes, 1 << 32)
         check_range("min_rto_s", self.min_rto_s, 0.001, 60)
         check_range("timestamp_tick_s", self.timestamp_tick_s, 0, 1)
+
+    @classmethod
+    def linux(cls, **changes: Any) -> Transport:
+        """Make the stack of a Linux host as it comes (6.x, ``net.ipv4.tcp_*`` untouched), but for `changes`.
+
+        Loss detection by RACK-TLP, recovery by PRR, HyStart, delayed acknowledgements after 16 quick ones,
+        a first window of ten segments, byte counting, least RTO 200 ms, exact round-trip times, buffers that
+        may grow to 4 MiB (sender) and 3 MiB of window (receiver), MSS 1448 (MTU 1500 with timestamps).
+
+        Parameters
+        ----------
+        changes
+            Attributes that differ.
+
+        Raises
+        ------
+        ValueRefusedError
+            If a value is out of its range.
+        """
+        return replace(cls(**_LINUX), **changes)
+
+
+_LINUX: Mapping[str, Any] = MappingProxyType(
+    {
+        "mss_bytes": 1448,
+        "initial_cwnd": 10,
+        "recovery": "prr",
+        "loss_detection": "rack",
+        "ack_every": 2,
+        "quick_acks": 16,
+        "byte_counting": True,
+        "send_buffer_bytes": 4 << 20,
+        "receive_buffer_bytes": 3 << 20,
+        "min_rto_s": 0.2,
+        "timestamp_tick_s": 0.0,
+    }
+)
+STACKS = ("ns3", "linux")
+"""Named sets of the values of `Transport`: the defaults (the LFQ paper's ns-3), and Linux."""
+
+
+def transport_of(stack: str, **changes: Any) -> Transport:
+    """Make a transport of a named stack.
+
+    Parameters
+    ----------
+    stack
+        One of `STACKS`.
+    changes
+        Attributes of `Transport` that differ.
+
+    Raises
+    ------
+    ValueRefusedError
+        If the stack is unknown or a value out of its range.
+    """
+    refuse_unknown("stack", stack, STACKS)
+    return Transport.linux(**changes) if stack == "linux" else Transport(**changes)
 
 
 @dataclass(frozen=True)
@@ -313,6 +395,40 @@ class RateTrace:
 
 
 @dataclass(frozen=True)
+class RateFunction:
+    """A rate that a function gives: it is called at time 0 and every `every_s` after it.
+
+    Attributes
+    ----------
+    rate_bps
+        Takes the simulated time (s) and gives the rate (bit/s), a whole number from 0 to 10^12. It must give
+        the same for the same time, so that forks and repetitions are the same.
+    every_s
+        Time between calls, at least a microsecond.
+    """
+
+    rate_bps: Callable[[float], int]
+    every_s: float
+
+    def __post_init__(self) -> None:
+        if not callable(self.rate_bps):
+            raise ValueRefusedError(f"rate function: rate_bps must be a function, not {self.rate_bps!r:.60}")
+        check_range("rate function: every_s", self.every_s, 1e-6, MAX_TIME_S)
+
+    def at(self, time_s: float) -> int:
+        """Ask for the rate at a time.
+
+        Raises
+        ------
+        ValueRefusedError
+            If what the function gives is no rate.
+        """
+        rate_bps = self.rate_bps(time_s)
+        check_whole(f"rate function at {time_s:g} s: the rate", rate_bps, 0, 10**12)
+        return rate_bps
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A simulation to run.
 
@@ -329,7 +445,7 @@ class Scenario:
     default_queue
         Queue of all other directions.
     rates
-        Traces of rates, by (link id, id of the node that it leaves).
+        Rates that change, by traces or functions, by (link id, id of the node that it leaves).
     ring_packets
         Packets that a device takes from its queue beside the one in transmission, 0 to 10 000.
     frame_overhead_bytes
@@ -345,7 +461,7 @@ class Scenario:
     duration_s: float
     queues: Mapping[tuple[str, str], QueueConfiguration] = field(default_factory=dict)
     default_queue: QueueConfiguration = field(default_factory=lambda: queue("fifo"))
-    rates: Mapping[tuple[str, str], RateTrace] = field(default_factory=dict)
+    rates: Mapping[tuple[str, str], RateTrace | RateFunction] = field(default_factory=dict)
     ring_packets: int = 1
     frame_overhead_bytes: int = 2
     seed: int = 0

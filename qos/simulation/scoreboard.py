@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
+    APP_LIMITED,
     EVER_RETRANSMITTED,
     LOST,
     RECEIVED,
@@ -61,6 +62,7 @@ def note_delivered(root: Record, flow: Record, segment: Record) -> None:
         flow.sample_prior_delivered = segment.delivered_bytes
         sending = segment.sent_ns - segment.first_sent_ns
         flow.sample_interval_ns = max(sending, root.now_ns - segment.delivered_ns)
+        flow.sample_app_limited = segment.flags & APP_LIMITED
         flow.first_sent_ns = segment.sent_ns
     if flow.rack and segment.flags & SACKED == 0:
         _note_rack(root, flow, segment)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
+    APP_LIMITED,
+    BBR,
     BULK,
     EVENT_PACE,
     EVER_RETRANSMITTED,
@@ -18,6 +20,7 @@ from qos.simulation.layout import (
 from qos.simulation.memory import flows, post, schedule, slot
 from qos.simulation.rtt import start_timer
 from qos.simulation.scoreboard import first_unsacked, grow_ring, in_flight, next_lost
+from qos.simulation.senders.bbr import bbr_burst_segments
 from schedulers.packet.layout import NONE, PACKET_ECT, PACKET_RETRANSMISSION, Record
 from schedulers.packet.memory import packets, take
 
@@ -64,6 +67,9 @@ def transmit_segment(root: Record, flow_index: int, number: int) -> None:
     segment.delivered_ns = flow.delivered_ns
     segment.delivered_bytes = flow.delivered_bytes
     size = segment.size_bytes
+    segment.flags &= ~APP_LIMITED
+    if flow.app_limited_bytes > 0:
+        segment.flags |= APP_LIMITED
     flags = PACKET_ECT if flow.ecn else 0
     if flow.state == RECOVERY or flow.state == REDUCED:
         flow.prr_out += size
@@ -129,21 +135,35 @@ def _paced(root: Record, flow_index: int, flow: Record) -> bool:
 
 
 @inlined
+def _note_idle(flow: Record) -> None:
+    """Remember that not the window ended what is sent (delivery rate draft, section 3.4)."""
+    if flow.written_bytes == flow.next_bytes and flow.lost_bytes <= flow.retransmitted_bytes:
+        flow.app_limited_bytes = max(flow.delivered_bytes + in_flight(flow), 1)
+
+
+@inlined
 def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]
+    burst = 0
     while True:
         available = min(flow.cwnd_bytes, flow.receive_window_bytes) - in_flight(flow)
         if available <= 0:
             return
-        if flow.pacing and _paced(root, flow_index, flow):
-            return
+        if flow.pacing and burst == 0:
+            if _paced(root, flow_index, flow):
+                return
+            burst = bbr_burst_segments(flow) if flow.sender == BBR else 1
         number = _choose(root, flow, available)
         if number == NONE:
+            _note_idle(flow)
             return
         if flow.pacing and flow.pacing_rate_bps > 0.0:
-            size = slot(root, flow, number).size_bytes + flow.header_bytes
-            flow.pace_next_ns = root.now_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            # Rates are of payload, as delivery is measured: Linux paces by the length without headers.
+            size = slot(root, flow, number).size_bytes
+            start_ns = max(flow.pace_next_ns, root.now_ns)
+            flow.pace_next_ns = start_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            burst -= 1
         transmit_segment(root, flow_index, number)
 
 

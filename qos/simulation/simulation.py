@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from qos.errors import ValueRefusedError
 from qos.simulation.build import build, check_memory, nanoseconds
-from qos.simulation.layout import DONE, State
+from qos.simulation.layout import DONE, NEEDS_EVENTS, State
 from qos.simulation.paths import Paths, find_paths
-from qos.simulation.result import Result, collect
-from qos.simulation.scenario import Scenario
-from qos.simulation.state import bind, copied, grown, memory_bytes
+from qos.simulation.result import Distribution, Result, collect, delay_distribution, sojourn_distribution
+from qos.simulation.scenario import RateFunction, Scenario, check_whole
+from qos.simulation.state import bind, copied, grown, memory_bytes, set_rate
 
 Int64 = NDArray[np.int64]
 
@@ -60,6 +60,12 @@ def _compiled_advance() -> object:
     return advance
 
 
+def _next_multiple(now_ns: int, every_s: float) -> int:
+    """Give the first multiple of an interval after now."""
+    every_ns = nanoseconds(every_s)
+    return (now_ns // every_ns + 1) * every_ns
+
+
 def prepare() -> None:
     """Compile the core now, or load it; about half a minute of one core the first time, then a second."""
     _compiled_advance()
@@ -87,10 +93,15 @@ class Simulation:
         if snapshot is not None:
             self._paths = snapshot.paths
             self._state = copied(snapshot.state)
-            return
-        self._paths = find_paths(scenario)
-        check_memory(scenario, self._paths)
-        self._state = build(scenario, self._paths)
+        else:
+            self._paths = find_paths(scenario)
+            check_memory(scenario, self._paths)
+            self._state = build(scenario, self._paths)
+        self._functions = {
+            number: rate
+            for number, direction in enumerate(self._paths.directions)
+            if isinstance(rate := scenario.rates.get(direction), RateFunction)
+        }
 
     @property
     def scenario(self) -> Scenario:
@@ -133,6 +144,24 @@ class Simulation:
         until_ns = nanoseconds(time_s)
         if until_ns < self._state.control["now_ns"][0]:
             raise ValueRefusedError(f"the simulation is at {self.now_s} s already, not before {time_s} s")
+        if self._functions:
+            self._follow_functions(until_ns)
+        self._advance(until_ns)
+
+    def _follow_functions(self, until_ns: int) -> None:
+        """Run until the last call of a rate function that is due, with all calls."""
+        while True:
+            now_ns = int(self._state.control["now_ns"][0])
+            due = {link: _next_multiple(now_ns, each.every_s) for link, each in self._functions.items()}
+            first_ns = min(due.values())
+            if first_ns > until_ns:
+                return
+            self._advance(first_ns)
+            for link, time_ns in due.items():
+                if time_ns == first_ns:
+                    self.set_rate(link, self._functions[link].at(first_ns * 1e-9))
+
+    def _advance(self, until_ns: int) -> None:
         advance = _compiled_advance()
         assert callable(advance)
         started = time.process_time()
@@ -162,6 +191,29 @@ class Simulation:
     def result(self) -> Result:
         """Collect what was measured so far."""
         return collect(self._scenario, self._paths, self._state, self._cpu_s)
+
+    def rtt_distribution(self, flow: int) -> Distribution:
+        """Give the distribution of a flow's round-trip times so far; of a udp flow's one-way delays.
+
+        Raises
+        ------
+        ValueRefusedError
+            If there is no flow of this number.
+        """
+        if not 0 <= flow < len(self._state.flows):
+            raise ValueRefusedError(f"flow {flow}: there are only {len(self._state.flows)} flows")
+        return delay_distribution(self._state, flow)
+
+    def sojourn_distribution(self, queue_id: int = 0) -> Distribution:
+        """Give the distribution of the times that packets waited in a queue so far.
+
+        Raises
+        ------
+        ValueRefusedError
+            If there is no queue of this number.
+        """
+        self._block(queue_id)
+        return sojourn_distribution(self._state, queue_id)
 
     def _block(self, queue_id: int) -> slice:
         if not 0 <= queue_id < len(self._state.queues):
@@ -216,6 +268,31 @@ class Simulation:
             column[: len(np.asarray(limit_bytes))] = limit_bytes
         else:
             column[:] = limit_bytes
+
+    def set_rate(self, queue_id: int, rate_bps: int) -> None:
+        """Change the rate of the link behind a queue, now.
+
+        A packet in transmission keeps the rate that it began with.
+
+        Parameters
+        ----------
+        queue_id
+            Number of the queue, and of its link.
+        rate_bps
+            0 to 10^12; at 0 no packet begins to be sent.
+
+        Raises
+        ------
+        ValueRefusedError
+            If there is no such link, it follows a trace, or the rate is out of range.
+        """
+        self._block(queue_id)
+        check_whole("rate_bps", rate_bps, 0, 10**12)
+        if self._state.links["trace_length"][queue_id]:
+            raise ValueRefusedError(f"queue {queue_id}: the rate of its link follows a trace")
+        if self._state.control["events_pending"][0] >= len(self._state.events):
+            self._state = grown(self._state, NEEDS_EVENTS)
+        set_rate(self._state, queue_id, rate_bps)
 
     def set_policy_parameters(self, parameters: NDArray[np.float64]) -> None:
         """Give the per-packet limit policy what it was trained to."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qos.simulation.layout import NEEDS_EVENTS, NEEDS_PACKETS, NEEDS_SEGMENTS, State
+from qos.simulation.layout import EVENT_RATE, KIND, NEEDS_EVENTS, NEEDS_PACKETS, NEEDS_SEGMENTS, State
 from schedulers.packet.layout import ARRAYS, NONE
 
 
@@ -43,6 +43,30 @@ def grown(state: State, need: int) -> State:
         state = state._replace(events=events)
     bind(state)
     return state
+
+
+def set_rate(state: State, link_index: int, rate_bps: int) -> None:
+    """Change the rate of a link now; a packet in transmission keeps the rate that it began with.
+
+    The change is an event, the last one of the present time, so that what waits behind a link that stood
+    still is sent on. The link must not follow a trace.
+    """
+    link = state.links[link_index]
+    state.traces[int(link["trace_first"]) + 1] = rate_bps
+    _push(state, int(state.control["now_ns"][0]), EVENT_RATE * KIND + link_index)
+
+
+def _push(state: State, time_ns: int, code: int) -> None:
+    """Add an event, as `qos.simulation.memory.schedule` does in compiled code; there must be room."""
+    control, heap = state.control, state.events
+    place = int(control["events_pending"][0])
+    order = int(control["order"][0])
+    while place > 0 and heap["time_ns"][(place - 1) >> 1] > time_ns:
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = (time_ns, order, code)
+    control["events_pending"] += 1
+    control["order"] += 1
 
 
 def _extended(array: NDArray[Any], least: int) -> tuple[NDArray[Any], int]:

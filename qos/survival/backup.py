@@ -1,4 +1,4 @@
-"""A second path for each flow that fails with nothing on the first.
+"""A second path for flows that want protection, which fails with nothing on the first.
 
 The planned path stays. Links that share a risk with it are taken out, then its inner nodes too; of what is
 left the fastest path is taken that keeps the flow's delay and loss beside all that is planned. Where only a
@@ -20,11 +20,14 @@ from qos.survival.risks import RiskGroups
 
 PATHS = 8
 """Paths that are tried, the fastest first."""
+UNPROTECTED = "; no path that fails with nothing of it has room"
 _FULL = 1e-9
 
 
 def protect(plan: Plan, risks: RiskGroups | None = None) -> Plan:
-    """Give the plan with a backup path for each flow of the users that has one.
+    """Give the plan with a backup path for each flow that wants protection; for all where none says so.
+
+    A flow for which there is none keeps its place, and its reason says so.
 
     Parameters
     ----------
@@ -39,12 +42,14 @@ def protect(plan: Plan, risks: RiskGroups | None = None) -> Plan:
     maker = RouteMaker(network)
     demands = {one.name: one for one in plan.scenario.flows}
     spare = _spare(plan, network, maker, demands, by_hop)
-    flows = {
-        name: flow
-        if flow.serves or name not in demands
-        else replace(flow, backup=_backup(flow, demands[name], network, maker, groups, spare))
-        for name, flow in plan.flows.items()
-    }
+    wanted = {name for name, demand in demands.items() if demand.protection}
+    flows = dict(plan.flows)
+    for name in [name for name in plan.flows if name in (wanted or demands)]:
+        backup = _backup(flows[name], demands[name], network, maker, groups, spare)
+        why = flows[name].reason.removesuffix(UNPROTECTED)
+        flows[name] = replace(
+            flows[name], backup=backup, reason=why if backup or name not in wanted else why + UNPROTECTED
+        )
     return replace(plan, flows=flows)
 
 

@@ -7,12 +7,15 @@ upgrade, and it counts only if the flow is admitted and nobody else is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from qos.demands import FlowDemand
 from qos.engine import replan
+from qos.engine.network import on_wire
+from qos.engine.routes import least_bps
 from qos.errors import ValueRefusedError
 from qos.planning import LinkSetting, Plan
 from qos.units import format_rate
@@ -21,6 +24,8 @@ from topologies.model import Link, Topology, WiredLink, WirelessLink
 RATES_BPS = tuple(int(value * 10**power) for power in (6, 7, 8, 9, 10, 11) for value in (1, 2.5, 4, 5))
 """Rates that links are sold in [ours]: 1, 2.5, 4 and 5 times a power of ten, 1 Mbit/s to 500 Gbit/s."""
 DECIBELS = (0, 3, 6, 10, 15, 20)
+STEPS = (0, 1, 2)
+"""How many rates above the least that has room: a faster wire also queues for less time."""
 PATHS = 6
 _SMALL = 1e-9
 
@@ -92,11 +97,11 @@ def cheapest_upgrade(plan: Plan, name: str, costs: Costs | None = None) -> Upgra
     demand = next(one for one in plan.scenario.flows if one.name == name)
     prices = costs or Costs()
     best: Upgrade | None = None
-    for links in _paths(plan, demand, prices):
-        for decibels in DECIBELS:
-            if decibels and not any(isinstance(link, WirelessLink) for link, _ in links):
-                break
-            changed, words, cost = _upgraded(plan, demand, links, prices, decibels)
+    needs = _needs(plan)
+    for links in _paths(plan, demand, prices, needs):
+        radio = any(isinstance(link, WirelessLink) for link, _ in links)
+        for decibels, steps in [(level, 0) for level in DECIBELS] if radio else [(0, one) for one in STEPS]:
+            changed, words, cost = _upgraded(plan, demand, links, prices, needs, decibels, steps)
             if best is not None and cost >= best.cost:
                 break
             path = _admits(plan, name, changed) if words else None
@@ -106,17 +111,28 @@ def cheapest_upgrade(plan: Plan, name: str, costs: Costs | None = None) -> Upgra
     return best
 
 
-def _lacking_bps(setting: LinkSetting, demand: FlowDemand) -> float:
+def _needs(plan: Plan) -> dict[str, float]:
+    """Give what each planned flow needs on a wire, bit/s; elastic ones give up all but their least rate."""
+    least = {one.name: least_bps(one) * on_wire(one) for one in plan.scenario.flows}
+    return {name: least.get(name, flow.rate_bps) for name, flow in plan.flows.items()}
+
+
+def _lacking_bps(setting: LinkSetting, demand: FlowDemand, needs: Mapping[str, float]) -> float:
     share = setting.usable_bps / setting.rate_bps
-    least_bps = demand.rate_bps if demand.min_rate_bps is None else demand.min_rate_bps
-    return max((setting.reserved_bps + least_bps) / share - setting.rate_bps, 0.0)
+    if setting.kind == "wireless":
+        return max((setting.reserved_bps + least_bps(demand)) / share - setting.rate_bps, 0.0)
+    taken_bps = sum(needs[name] for name in setting.flows)
+    return max((taken_bps + least_bps(demand) * on_wire(demand)) / share - setting.rate_bps, 0.0)
 
 
-def _sold(rate_bps: float) -> int:
-    return next((step for step in RATES_BPS if step >= rate_bps), round(rate_bps))
+def _sold(rate_bps: float, steps: int = 0) -> int:
+    place = bisect_left(RATES_BPS, rate_bps) + steps
+    return RATES_BPS[place] if place < len(RATES_BPS) else round(rate_bps)
 
 
-def _paths(plan: Plan, demand: FlowDemand, costs: Costs) -> Iterator[list[tuple[Link, str]]]:
+def _paths(
+    plan: Plan, demand: FlowDemand, costs: Costs, needs: Mapping[str, float]
+) -> Iterator[list[tuple[Link, str]]]:
     """Give paths as links with their senders, from the one whose wires lack least."""
     import networkx as nx
 
@@ -126,7 +142,7 @@ def _paths(plan: Plan, demand: FlowDemand, costs: Costs) -> Iterator[list[tuple[
         if setting.sender != demand.source and plan.scenario.topology.nodes[setting.sender].kind == "host":
             continue
         link = links[setting.link]
-        lacks = _lacking_bps(setting, demand)
+        lacks = _lacking_bps(setting, demand, needs)
         # The delay breaks ties, and a full radio costs at least one step.
         weight = costs.gbit * (_sold(setting.rate_bps + lacks) - setting.rate_bps) / 1e9 if lacks else 0.0
         if isinstance(link, WirelessLink):
@@ -144,7 +160,13 @@ def _paths(plan: Plan, demand: FlowDemand, costs: Costs) -> Iterator[list[tuple[
 
 
 def _upgraded(
-    plan: Plan, demand: FlowDemand, path: list[tuple[Link, str]], costs: Costs, decibels: int
+    plan: Plan,
+    demand: FlowDemand,
+    path: list[tuple[Link, str]],
+    costs: Costs,
+    needs: Mapping[str, float],
+    decibels: int,
+    steps: int,
 ) -> tuple[dict[str, Link], tuple[str, ...], float]:
     """Give the changed links of a path, the changes in words, and their price."""
     changed: dict[str, Link] = {}
@@ -156,10 +178,10 @@ def _upgraded(
             words.append(f"{link.id}: {decibels} dB more signal")
             cost += costs.decibel * decibels
         elif isinstance(link, WiredLink):
-            lacks = _lacking_bps(plan.link(link.id, sender), demand)
+            lacks = _lacking_bps(plan.link(link.id, sender), demand, needs)
             if lacks > 0:
                 before = link.rate_from(sender)
-                after = _sold(before + lacks)
+                after = _sold(before + lacks, steps)
                 both = max(after, link.rate_bps), max(after, link.reverse_rate_bps or 0)
                 changed[link.id] = replace(
                     link,

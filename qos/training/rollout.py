@@ -135,9 +135,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
-    among = _company(
-        memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes
-    )
+    among = _company(memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes)
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )

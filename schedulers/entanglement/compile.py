@@ -7,7 +7,7 @@ taken and the others are kept as alternatives. Then all tasks are spread over th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import floor, isfinite, lcm
 from typing import Literal, TypeAlias
@@ -464,22 +464,35 @@ def check_demand(demand: EntanglementDemand, packet: Packet) -> None:
     ValueRefusedError
         With the field and its range.
     """
+    for _, problem in demand_problems(demand, packet):
+        raise ValueRefusedError(f"{_ends(demand)}: {problem}")
+
+
+def demand_problems(demand: EntanglementDemand, packet: Packet) -> Iterator[tuple[str, str]]:
+    """Find every number of a demand that makes no sense: its field, and the range.
+
+    Parameters
+    ----------
+    demand, packet
+        What is asked.
+    """
     rate, probability, jitter_s = demand.rate_ebit_per_s, demand.probability, demand.max_jitter_s
     if not 0.5 < demand.min_fidelity <= 1:
-        raise ValueRefusedError(
-            f"{_ends(demand)}: min_fidelity {demand.min_fidelity!r} must be more than 0.5 and at most 1 "
-            "(a pair of 0.5 or less is not entangled)"
+        yield (
+            "min_fidelity",
+            f"min_fidelity {demand.min_fidelity!r} must be more than 0.5 and at most 1 "
+            "(a pair of 0.5 or less is not entangled)",
         )
     if not (isfinite(rate) and rate > 0):
-        raise ValueRefusedError(f"{_ends(demand)}: rate_ebit_per_s {rate!r} must be more than 0")
+        yield "rate_ebit_per_s", f"rate_ebit_per_s {rate!r} must be more than 0"
     if probability is not None and not 0 < probability < 1:
-        raise ValueRefusedError(f"{_ends(demand)}: probability {probability!r} must be between 0 and 1")
+        yield "probability", f"probability {probability!r} must be between 0 and 1"
     if jitter_s is not None and not (isfinite(jitter_s) and jitter_s >= 0):
-        raise ValueRefusedError(f"{_ends(demand)}: max_jitter_s {jitter_s!r} must be at least 0")
+        yield "max_jitter_s", f"max_jitter_s {jitter_s!r} must be at least 0"
     if not 1 <= packet.pairs <= 64:
-        raise ValueRefusedError(f"{_ends(demand)}: a packet has 1 to 64 pairs, not {packet.pairs!r}")
+        yield "pairs", f"a packet has 1 to 64 pairs, not {packet.pairs!r}"
     if packet.window_s is not None and not packet.window_s > 0:
-        raise ValueRefusedError(f"{_ends(demand)}: window_s {packet.window_s!r} must be more than 0")
+        yield "window_s", f"window_s {packet.window_s!r} must be more than 0"
 
 
 def check_hyperperiod(tasks: Sequence[PeriodicTask], most_slots: int) -> None:

@@ -27,6 +27,10 @@ LONGEST_PERIODS = 64
 """A rate so many times lower is no longer called a change."""
 
 REPEATS = (1, 2, 4)
+FURTHER_REPEATS = (8, 16, 32, 64)
+"""How many tables are looked at together: the second, for who wants to be served seldom, of short tables."""
+
+SHORT_TABLE_SLOTS = 1 << 17
 _SLACK = 1e-9
 
 
@@ -84,6 +88,8 @@ class Room:
         self._horizon = task_set.hyperperiod_slots
         self._served = [task for task in task_set.tasks if task.task_id in schedule.starts]
         self._starts = schedule.starts
+        further = (r for r in FURTHER_REPEATS if r * self._horizon <= SHORT_TABLE_SLOTS)
+        self._repeats = (*REPEATS, *further)
         self._tables: dict[int, Timetable] = {}
         self._balancer = Balancer(compiler.network.qubits, compiler.options.balance)
         self._load = utilisation(self._served)
@@ -108,7 +114,7 @@ class Room:
         except QosError:
             return None
         period = compiled.task.period_slots
-        repeats = next((r for r in REPEATS if self._horizon * r % period == 0), None)
+        repeats = next((r for r in self._repeats if self._horizon * r % period == 0), None)
         if repeats is None:
             return None
         for way in (compiled.task, *compiled.alternatives):
@@ -132,7 +138,7 @@ class Room:
         shortest = 1 / (asked * self._slot_s)
         most = LONGEST_PERIODS * max(1.0, shortest)
         periods = {
-            p for repeats in REPEATS for p in _divisors(self._horizon * repeats) if shortest < p <= most
+            p for repeats in self._repeats for p in _divisors(self._horizon * repeats) if shortest < p <= most
         }
         for period in sorted(periods)[:MAX_PERIODS]:
             rate = 1 / (period * self._slot_s)

@@ -24,9 +24,11 @@ from schedulers.packet.layout import (
     IN_OLD,
     NONE,
     SCHEDULE_DRR,
+    SUBQUEUE_BYTES,
+    SUBQUEUE_USED_BYTES,
     Record,
 )
-from schedulers.packet.memory import packets, queues, subqueues
+from schedulers.packet.memory import FEW_FLOWS, packets, queues, read_record_ahead, subqueues
 from schedulers.packet.pie import pie_dequeue
 
 
@@ -150,6 +152,9 @@ def fair_dequeue(root: Record, queue_index: int) -> int:
                 subqueue.state = IDLE
             continue
         subqueue.deficit_bytes -= packets(root)[packet].size_bytes
+        if root.flows_count > FEW_FLOWS and subqueue.next != NONE:
+            # The next in turn is served after this packet's transmission.
+            read_record_ahead(root.subqueues + subqueue.next * SUBQUEUE_BYTES, 0, SUBQUEUE_USED_BYTES)
         return packet
 
 

@@ -128,6 +128,10 @@ SUBQUEUE_DTYPE = np.dtype(
     align=True,
 )
 
+SUBQUEUE_BYTES = SUBQUEUE_DTYPE.itemsize
+SUBQUEUE_USED_BYTES = int(SUBQUEUE_DTYPE.fields["probability"][1])  # type: ignore[index]
+"""Where the part of a sub-queue ends that most packets need."""
+
 QUEUE_DTYPE = np.dtype(
     [
         ("schedule", "i8"),

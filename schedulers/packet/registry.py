@@ -50,7 +50,7 @@ class QueueConfiguration:
     target_s, interval_s
         CoDel and COBALT: target delay and interval; PIE: reference delay in `target_s`; more than 0.
     update_s, burst_s, alpha, beta
-        PIE: update interval, burst allowance, gains (1/s).
+        PIE: update interval, burst allowance, gains (1/s); the defaults are those of RFC 8033.
     ecn
         Mark ECN-capable packets instead of dropping them.
     ce_threshold_s
@@ -74,7 +74,7 @@ class QueueConfiguration:
     target_s: float = 0.005
     interval_s: float = 0.1
     update_s: float = 0.015
-    burst_s: float = 0.015
+    burst_s: float = 0.15
     alpha: float = 0.125
     beta: float = 1.25
     ecn: bool = False
@@ -96,6 +96,10 @@ class QueueConfiguration:
             _check_whole(self, name, 1, UNLIMITED)
         _check_whole(self, "flows", 1, 1 << 20)
         _check_whole(self, "quantum_bytes", 1, 1 << 30)
+        if not isinstance(self.ecn, bool):
+            raise ValueRefusedError(
+                f"queue {self.discipline}: ecn must be true or false, not {str(self.ecn)[:40]!r}"
+            )
         if self.policy:
             check_policy(self.policy)
             if self.flows == 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[objec
         (["demo", "--flow", "cubic:0"], 2, "count"),
         (["demo", "--duration", "1s"], 2, "duration"),
         (["demo", "--plot", "/nosuch/x.png"], 2, "/nosuch"),
+        (["demo", "--plot", "picture.txt"], 2, ".png, .svg, .pdf"),
         (["doctor", "nosuch0"], 2, "nosuch0"),
         (["watch", "lo"], 1, "no queue of ours"),
         (["status", "lo"], 1, "no queue of ours"),
@@ -46,3 +49,12 @@ def test_doctor_finds_what_attach_needs(capsys: pytest.CaptureFixture[str]) -> N
     assert document["schema"] == 1
     assert leaving.value.code == (0 if document["ready"] else 5)
     assert {"htb", "bfifo", "cls_bpf", "lo: offloads"} <= {row["name"] for row in document["checks"]}
+
+
+def test_a_picture_that_could_not_be_written_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != tmp_path)
+    code, said = refusal(["demo", "--plot", str(tmp_path / "x.png")], capsys)
+    assert code == 1
+    assert "--no-plot" in said

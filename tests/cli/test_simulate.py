@@ -47,6 +47,14 @@ def test_groups_of_flows_and_limits(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["seed"] == 3
 
 
+def test_a_stack_of_linux_and_a_parameter_of_the_queue(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "dumbbell --stack linux --flow cubic --queue codel --set target=2ms --duration 2s --json"
+    strict = json.loads(run(capsys, *words.split())[1])
+    lax = json.loads(run(capsys, *words.replace("2ms", "40ms").split())[1])
+    assert strict["queues"][0]["sojourn_p50_s"] < lax["queues"][0]["sojourn_p50_s"]
+    assert strict["flows"][0]["goodput_bps"] > 13e6
+
+
 def test_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     words = "dumbbell --duration 1s --flow vegas --queue fq --policy fixed:30kb"
     code, out, _ = run(capsys, *words.split())
@@ -66,6 +74,9 @@ def test_files_of_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         assert next(csv.DictReader(file))["sender"] == "cubic"
     assert np.load(folder / "series.npz")["backlog_packets"].shape == (10, 1)
     assert (folder / "series.png").stat().st_size > 5000
+    distributions = np.load(folder / "distributions.npz")
+    assert len(distributions["sojourn_0_edges_s"]) == len(distributions["sojourn_0_counts"]) + 1
+    assert (folder / "distributions.png").stat().st_size > 5000
     assert json.loads((folder / "result.json").read_text())["schema"] == 1
 
 
@@ -82,6 +93,11 @@ def test_files_of_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         ("dumbbell --limit many", 2, "100p"),
         ("dumbbell --flow cubic:0", 2, "from 1 to"),
         ("dumbbell --mss 5", 2, "mss_bytes must be"),
+        ("dumbbell --stack linus", 2, "did you mean linux"),
+        ("dumbbell --set targt=5ms", 2, "did you mean target_s"),
+        ("dumbbell --set target", 2, "name=value"),
+        ("dumbbell --set target=[", 2, "is no value"),
+        ("dumbbell --set ecn=maybe", 2, "true or false"),
         ("dumbbell --initial-cwnd 0", 2, "initial_cwnd must be"),
         ("dumbbell --seed -1", 2, "seed"),
         ("dumbbell --queue fifo --policy sawtooth", 2, "a part for each flow"),

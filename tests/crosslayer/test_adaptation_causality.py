@@ -16,7 +16,7 @@ SPELLINGS = [
     f"{name}:particles=128" if name.endswith("bayesian") else name
     for name in policy_names()
     if name not in BOUNDS
-]
+] + ["bayesian:particles=128,target=0.1"]
 CUT = 200
 
 

@@ -11,6 +11,7 @@ from scipy.stats import ncx2
 
 from qos.crosslayer.adaptation.bounds import genie
 from qos.crosslayer.adaptation.clarke_bank import ORDER, doppler_grid, make_bank, regrid
+from qos.crosslayer.adaptation.error_price import best_fixed_bits
 from qos.crosslayer.adaptation.link_estimate import (
     MEAN_LOG_POWER_DB,
     LinkEstimate,
@@ -218,3 +219,27 @@ def test_a_lost_track_is_found_again(nr: ModeTable):
     genie_modes = genie(jumped, nr)
     assert (modes[700:] >= genie_modes[700:] - 3).mean() > 0.9
     assert (modes[300:600] <= genie_modes[300:600] + 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("target", [0.05, 0.2])
+def test_a_block_error_target_is_held_by_every_user(target: float):
+    plan = SimulationPlan(doppler_hz=(30.0,), mean_snr_db=(10.0, 20.0), users_per_class=2, slots=3000)
+    trace, table = simulate_trace(plan, seed=9), nr_mode_table()
+    modes = decide_all(f"bayesian:particles=128,target={target}", trace, table)
+    rate = table.error_rate(modes, trace.snr_db)
+    sent = modes >= 0
+    failed = sent & (trace.ack_uniform < rate)
+    assert failed.sum(axis=0) / sent.sum(axis=0) == pytest.approx(np.full(4, target), rel=0.1)
+
+
+def test_the_best_fixed_mode_is_that_of_rayleigh_fading():
+    table = nr_mode_table()
+    snr_db = 12.0 + 10 * np.log10(np.random.default_rng(2).exponential(size=20_000))
+    drawn = [table.expected_bits()[mode, table.grid_index(snr_db)].mean() for mode in range(table.modes)]
+    assert best_fixed_bits(table, np.array([12.0])) == pytest.approx([max(drawn)], rel=0.02)
+
+
+def test_a_target_that_is_no_probability_is_refused():
+    trace, table = simulate_trace(SimulationPlan(slots=10), seed=1), nr_mode_table()
+    with pytest.raises(ValueRefusedError, match="between 0 and 1"):
+        decide_all("bayesian:target=1.5", trace, table)

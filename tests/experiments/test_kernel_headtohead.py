@@ -6,11 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from experiments.kernel_agreement import Comparison, Figures, queues_for
+from experiments.kernel_headtohead import __main__ as command
 from experiments.kernel_headtohead.capture import Records, match
-from experiments.kernel_headtohead.grid import Cell, cells, default_scenarios, every_scenario, our_queues
+from experiments.kernel_headtohead.goals import judge, table
+from experiments.kernel_headtohead.grid import (
+    Cell,
+    Scenario,
+    cells,
+    default_scenarios,
+    every_scenario,
+    our_queues,
+)
 from experiments.kernel_headtohead.runs import Store
-from experiments.kernel_headtohead.summary import summarise
+from experiments.kernel_headtohead.summary import Line, summarise
 
 
 def records(rows: list[tuple[int, int, int]]) -> Records:
@@ -41,7 +52,7 @@ def test_the_default_is_twelve_of_the_grid_and_order_repeats_with_its_seed() -> 
 
 
 def test_a_cell_survives_its_document() -> None:
-    cell = Cell(every_scenario()[3], "cake", 2)
+    cell = Cell(every_scenario()[3], "cake", 2, 1.0, 3.0)
     assert Cell.from_json(cell.to_json()) == cell
 
 
@@ -56,3 +67,53 @@ def test_runs_whose_captures_missed_a_packet_are_counted_and_left_out() -> None:
     rows = [row | {"name": "s/q/0"}, row | {"name": "s/q/1", "captures_missed": 3, "jain": 0.1}]
     (line,) = summarise(rows, 1)
     assert (line.runs, line.torn, line.median("jain")) == (1, 1, 1.0)
+
+
+def line(scenario: str, queue: str, **medians: float) -> Line:
+    return Line(scenario, queue, 5, 0, {name: (value, value, value) for name, value in medians.items()})
+
+
+def scenario_lines(name: str, goodput: float, mean: float, jain: float) -> list[Line]:
+    theirs = {"bulk_mean_s": 10.0, "bulk_p99_s": 20.0, "jain": 1.0, "voice_p99_s": 1.0}
+    ours = {"bulk_mean_s": mean, "bulk_p99_s": 8.0, "jain": jain, "voice_p99_s": 0.5}
+    return [
+        line(name, "fq_codel", goodput_bps=90.0, **theirs),
+        line(name, "cake", goodput_bps=100.0, **theirs),
+        line(name, "lfq:balanced", goodput_bps=goodput, voice_mean_s=2e-3, **ours),
+    ]
+
+
+def test_goals_are_medians_over_scenarios_or_the_worst_of_them() -> None:
+    lines = scenario_lines("a", 99.5, 5.0, 1.0) + scenario_lines("b", 80.0, 9.0, 0.9)
+    lines += scenario_lines("c-rtts16", 99.2, 6.0, 1.0)
+    found = {row.goal.name.split(" ")[0]: row for row in judge(lines)}
+    assert (found["goodput"].value, found["goodput"].is_reached) == (pytest.approx(0.992), True)
+    delays = [row.value for row in judge(lines) if row.goal.name.startswith("bulk")]
+    assert delays == pytest.approx([0.4, 0.6])
+    assert (found["Jain's"].value, found["Jain's"].is_reached, found["Jain's"].worst) == (0.9, False, "b")
+    assert (found["64"].value, found["64"].scenarios) == (pytest.approx(2.0), 1)
+    assert "MISSED; b 0.900" in table(judge(lines))
+
+
+def test_scenarios_that_fq_codel_or_cake_have_not_run_are_not_judged() -> None:
+    assert judge(scenario_lines("a", 1.0, 1.0, 1.0)[1:]) == []
+
+
+def test_runs_of_two_kernels_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs.jsonl").write_text('{"name": "a/b/0", "where": "here"}\n')
+    monkeypatch.setattr(command, "lacks_here", lambda: "cake")
+    done = CliRunner().invoke(command.main, ["--on", "rig", "--out", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds runs of another kernel" in done.output
+    done = CliRunner().invoke(command.main, ["--on", "here", "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "this host's kernel lacks: cake" in done.output
+
+
+def test_simulator_and_kernel_agree_within_three_and_twenty_percent() -> None:
+    scenario = Scenario(10, 20, "reno1")
+    kernel = Figures(10e6, 0.01, 1.0)
+    assert Comparison(scenario, "fq_codel", kernel, Figures(9.75e6, 0.0119, 1.0)).agrees
+    assert not Comparison(scenario, "fq_codel", kernel, Figures(9.6e6, 0.01, 1.0)).agrees
+    assert not Comparison(scenario, "fq_codel", kernel, Figures(10e6, 0.0125, 1.0)).agrees
+    assert queues_for(scenario) == ["fixed:12112b", "fixed:49962b", "fq_codel", "lfq:balanced"]

@@ -102,6 +102,51 @@ def test_the_classic_classifier_sorts_in_the_kernel_as_it_does_here(lab: Lab) ->
     assert {int(minor, 16): packets for minor, packets in used_classes(lab).items()} == expected
 
 
+def filters(lab: Lab) -> list[str]:
+    return sorted(re.sub(r" fh \S+", "", line) for line in lab.tc("filter", "show", "dev", "v0").splitlines())
+
+
+@pytest.mark.parametrize("flows", ["64", "512"])
+def test_the_tables_of_u32_sort_and_are_exchanged_and_replayed(lab: Lab, tmp_path: Path, flows: str) -> None:
+    words = ("attach", "v0", "--rate", "1gbit", "--flows", flows, "--classifier", "u32")
+    batch = tmp_path / "batch"
+    batch.write_text(re.sub(r"(?m)^tc ", "", lab.qos(*words, "--dry-run")))
+    done = lab.run("tc", "-batch", str(batch))
+    if "not found" in done.stderr:
+        pytest.skip(f"this kernel has no cls_u32: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    replayed = filters(lab)
+    lab.tc("qdisc", "del", "dev", "v0", "root")
+    lab.qos(*words)
+    assert filters(lab) == replayed
+    send_flows(lab, 40, 3)
+    assert sorted(used_classes(lab).values()) == [3] * 40
+    lab.qos(*words[:-2], "--isolate", "source-host")
+    assert "u32" not in lab.tc("filter", "show", "dev", "v0")
+    lab.qos(*words)
+    assert filters(lab) == replayed
+    lab.qos("detach", "v0")
+
+
+def test_the_kernels_own_hash_sorts_and_is_replayed(lab: Lab) -> None:
+    words = ("attach", "v0", "--rate", "1gbit", "--flows", "64", "--classifier", "flow")
+    lines = lab.qos(*words, "--dry-run").splitlines()
+    done = lab.run("sh", "-c", "set -e\n" + "\n".join(lines))
+    if "not found" in done.stderr:
+        pytest.skip(f"this kernel has no cls_flow: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    replayed = filters(lab)
+    lab.tc("qdisc", "del", "dev", "v0", "root")
+    lab.qos(*words)
+    assert filters(lab) == replayed
+    send_flows(lab, 40, 3)
+    used = used_classes(lab)
+    assert sum(used.values()) == 120
+    assert all(packets % 3 == 0 for packets in used.values())  # no flow is split
+    assert len(used) >= 15
+    lab.qos("detach", "v0")
+
+
 @pytest.mark.parametrize("isolate", ["source-host", "destination-host"])
 def test_hosts_share_a_queue_each_when_hosts_are_isolated(lab: Lab, isolate: str) -> None:
     lab.qos("attach", "v0", "--rate", "1gbit", "--flows", "64", "--isolate", isolate)

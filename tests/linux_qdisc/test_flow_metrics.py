@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from linux_qdisc.controller import Summary
-from linux_qdisc.distribution import DROPS, FlowHistograms, Histogram, sojourn_estimate_s
+from linux_qdisc.distribution import (
+    DROPS,
+    POLLS_AT_ONCE,
+    FlowHistograms,
+    Histogram,
+    ObservedPoll,
+    drain_rate,
+)
 from linux_qdisc.metrics import serve
 from qos.errors import InputError
 
@@ -36,17 +43,46 @@ def test_a_histogram_counts_as_one_does_by_hand(rounds: list[list[float]]) -> No
     assert histogram.total == pytest.approx(sum(everything))
 
 
-def test_the_sojourn_is_backlog_over_rate() -> None:
-    backlog, sent = np.array([3000, 1500, 0]), np.array([1500, 0, 1500])
-    waits_s = sojourn_estimate_s(backlog, sent, 0.02, 3_600_000)
-    # Rates: 75 kB/s; nothing sent, so a third of 450 kB/s; nothing waits.
-    assert waits_s == pytest.approx([0.04, 0.01, 0.0])
+def test_a_queue_drains_at_the_rate_of_its_latest_poll_or_at_a_fair_share() -> None:
+    sent, active = np.array([1500, 0, 1500]), np.array([3, 3, 1])
+    rate = drain_rate(sent, np.array([0.02, 0.02, 0.01]), active, 3_600_000)
+    # 1500 B in 20 ms; nothing sent, so a third of 450 kB/s; 1500 B in 10 ms.
+    assert rate == pytest.approx([75_000, 150_000, 150_000])
+
+
+def poll(backlog: list[int], dt_s: float) -> ObservedPoll:
+    waiting = np.array(backlog)
+    return ObservedPoll(waiting, waiting + 3000, np.full(len(backlog), 7500), np.arange(len(backlog)), dt_s)
+
+
+def test_polls_counted_at_once_count_as_polls_counted_one_by_one() -> None:
+    polls = [poll([1500, 6000], 0.02), None, poll([9000], 0.04), poll([0] * 5, 0.02)]
+    at_once, one_by_one = FlowHistograms(), FlowHistograms()
+    for seen in polls:
+        at_once.observe(seen, 10**7, 0.001)
+        one_by_one.observe(seen, 10**7, 0.001)
+        one_by_one.count(10**7)
+    at_once.count(10**7)
+    for name in ("backlog_bytes", "limit_bytes", "sojourn_s", "drops", "loop_s"):
+        one, other = getattr(at_once, name), getattr(one_by_one, name)
+        assert one.cumulated() == other.cumulated()
+        assert one.total == pytest.approx(other.total)
+    assert at_once.sojourn_s.total == pytest.approx(0.004 + 0.016 + 0.048)
+
+
+def test_polls_do_not_pile_up_where_nobody_asks() -> None:
+    flows = FlowHistograms()
+    for _ in range(POLLS_AT_ONCE):
+        flows.observe(poll([1500], 0.02), 10**7, 0.001)
+    assert flows.backlog_bytes.total == 1500 * POLLS_AT_ONCE
 
 
 def summary() -> Summary:
     flows = FlowHistograms()
-    flows.observe(np.array([1500, 6000]), np.array([30_000, 9000]), np.array([0.004, 0.03]), np.array([0, 3]))
-    flows.loop_s.add(np.array([0.0015]))
+    waiting, limits = np.array([1500, 6000]), np.array([30_000, 9000])
+    seen = ObservedPoll(waiting, limits, np.array([7500, 4000]), np.array([0, 3]), 0.02)
+    flows.observe(seen, 10**7, 0.0015)
+    flows.count(10**7)
     return Summary("v0", 2, 99, 3, 7500, 6000, 19_500.0, 0.0015, flows)
 
 

@@ -166,9 +166,12 @@ def test_without_ebpf_and_cls_bpf_the_kernels_own_hash_is_used(monkeypatch: pyte
     assert install(monkeypatch, set(), "auto").added == ["bpf"]
     assert install(monkeypatch, {"bpf"}, "auto").added == ["flow", "flow"]
     assert install(monkeypatch, set(), "flow").added == ["flow", "flow"]
+    assert set(install(monkeypatch, {"bpf", "flow"}, "auto").added) == {"u32"}
 
 
-@pytest.mark.parametrize(("form", "gone"), [("flow", [1]), ("cbpf", [2, 3])])
+@pytest.mark.parametrize(
+    ("form", "gone"), [("flow", [1, 4, 5]), ("cbpf", [2, 3, 4, 5]), ("u32", [4, 5, 1, 2, 3])]
+)
 def test_an_exchange_removes_the_filters_of_the_other_form(
     monkeypatch: pytest.MonkeyPatch, form: str, gone: list[int]
 ) -> None:
@@ -176,12 +179,18 @@ def test_an_exchange_removes_the_filters_of_the_other_form(
 
 
 @pytest.mark.parametrize(
-    ("missing", "form"), [({"bpf", "flow"}, "auto"), ({"bpf"}, "cbpf"), ({"flow"}, "flow")]
+    ("missing", "form", "named"),
+    [
+        ({"bpf", "flow", "u32"}, "auto", "cls_bpf .or cls_flow, or cls_u32"),
+        ({"bpf"}, "cbpf", "cls_bpf"),
+        ({"flow"}, "flow", "cls_flow"),
+        ({"u32"}, "u32", "cls_u32"),
+    ],
 )
 def test_without_a_classifier_the_piece_is_named(
-    monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str
+    monkeypatch: pytest.MonkeyPatch, missing: set[str], form: str, named: str
 ) -> None:
-    with pytest.raises(MissingPieceError, match="cls_bpf"):
+    with pytest.raises(MissingPieceError, match=named):
         install(monkeypatch, missing, form)
 
 

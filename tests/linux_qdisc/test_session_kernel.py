@@ -8,23 +8,26 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_attach_kernel import Lab, pytestmark, send_flows, used_classes  # noqa: F401
 
-from linux_qdisc import ethtool, namespace, state
+from linux_qdisc import encode, ethtool, namespace, state, wire
+from linux_qdisc.device import device_facts
 from linux_qdisc.kernel import Kernel
 from linux_qdisc.lab.namespaces import Namespace, join
-from linux_qdisc.operations import Operation
+from linux_qdisc.operations import AddIfb, AddRedirect, Operation
 from linux_qdisc.rtnetlink import NetlinkSocket
 from linux_qdisc.session import Session
 from linux_qdisc.settings import QueueSettings
 from linux_qdisc.snapshot import ingress_snapshot, snapshot
-from qos.errors import InputError, KernelError
+from qos.errors import InputError, KernelError, MissingPieceError
 
 
 @pytest.fixture
@@ -86,6 +89,40 @@ def test_a_foreign_ingress_is_refused_and_with_force_comes_back(lab: Lab, lines:
     lab.qos("detach", "v0")
     assert ingress(lab) == before
     assert lab.tc("filter", "show", "dev", "v0", "egress") == egress
+
+
+def received(device: str) -> int:
+    words = ["ip", "-j", "-s", "link", "show", device]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return int(json.loads(shown)[0]["stats64"]["rx"]["packets"])
+
+
+@pytest.mark.parametrize("kind", ["bpf", "matchall", "u32", "flower"])
+def test_incoming_packets_are_redirected_by_the_filter_that_there_is(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def only_one(*words: Any) -> list[encode.Request]:
+        return [request for request in every(*words) if wire.text(kind) in request[2]]
+
+    every = encode.redirects
+    monkeypatch.setattr(encode, "redirects", only_one)
+    with closing(Namespace("near")) as near, closing(Namespace("far")) as far:
+        for each in (near, far):  # no neighbour discovery among the packets that are counted
+            each.sysctl("ipv6/conf/default/disable_ipv6", "1")
+        join(near, "v0", far, "v1")
+        with near.entered(), NetlinkSocket() as netlink:
+            try:
+                Kernel(netlink).apply([AddIfb("qosifb2"), AddRedirect("v0", "qosifb2")])
+            except MissingPieceError as missing:
+                pytest.skip(str(missing))
+            found = ingress_snapshot(netlink, device_facts("v0").ifindex)
+            assert found is not None
+            assert [row.kind for row in found.filters] == [kind]
+            assert found.is_ours
+            with far.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+                sender.bind(("v1", 0))
+                sender.send(bytes(12) + b"\x08\x00" + bytes(46))
+            assert received("qosifb2") == 1
 
 
 def test_without_ingress_a_foreign_ingress_is_left_alone(lab: Lab) -> None:
@@ -165,6 +202,42 @@ def test_an_interface_that_disappears_takes_its_ifb_along(lab: Lab) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     lab.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+
+
+def test_a_renamed_interface_gets_its_offloads_back_and_no_other_one(lab: Lab) -> None:
+    def offloads(device: str) -> dict[str, bool]:
+        script = f"import json; from linux_qdisc import ethtool; print(json.dumps(ethtool.read('{device}')))"
+        done = lab.run(sys.executable, "-c", script)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    before = offloads("v0")
+    assert before["gso"]
+    lab.qos("attach", "v0", "--rate", "10mbit", "--flows", "16", "--offloads", "off")
+    assert not offloads("v0")["gso"]
+    lab.ip("link", "set", "v0", "down")
+    lab.ip("link", "set", "v0", "name", "w0")
+    eventually(lab, "w0", sys.executable, "-m", "qos", "status")
+    eventually(lab, "none", sys.executable, "-m", "qos", "status")
+    told = lab.run(sys.executable, "-m", "qos", "status").stderr
+    assert "the controller of w0 ended: v0 was renamed to w0" in told
+    lab.ip("link", "set", "v1", "name", "v0")  # somebody else has the name now
+    others = offloads("v0")
+    done = lab.run(sys.executable, "-m", "qos", "detach", "w0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (offloads("w0"), offloads("v0")) == (before, others)
+
+
+def test_the_tree_follows_the_size_of_packets(lab: Lab) -> None:
+    lab.qos(
+        "attach", "v0", "--rate", "10mbit", "--flows", "16", "--offloads", "off", "--policy", "fixed:4001b"
+    )
+    assert "limit 4001b" in lab.tc("qdisc", "show", "dev", "v0")
+    lab.ip("link", "set", "v0", "mtu", "9000")
+    eventually(lab, "limit 18028b", "tc", "qdisc", "show", "dev", "v0")  # two frames with their headers
+    assert "limit 4001b" not in lab.tc("qdisc", "show", "dev", "v0")
+    lab.ip("link", "set", "v0", "mtu", "1500")
+    eventually(lab, "limit 4001b", "tc", "qdisc", "show", "dev", "v0")
 
 
 def test_a_tree_without_a_file_is_built_anew(lab: Lab, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qos.demands import FlowDemand
+from qos.demands import DemandRefusedError, FlowDemand
 from qos.errors import ValueRefusedError
 from qos.profiles import ACCESS_CATEGORIES, DSCP_VALUES, PROFILES, find_profile
 
@@ -55,7 +55,7 @@ def test_a_demand_reads_units_and_lets_figures_replace_the_profile() -> None:
         ({"source": "a", "rate": "1mbit"}, "destination is missing"),
         ({"ends": ["a", "b"]}, "rate is missing"),
         ({"ends": ["a", "b"], "rate": "1mbit", "colour": 1}, "unknown key 'colour'"),
-        ({"ends": ["a", "b"], "profile": "voice", "colour": 1}, "unknown figure 'colour'"),
+        ({"ends": ["a", "b"], "profile": "voice", "colour": 1}, "unknown key 'colour'"),
         ({"ends": ["a", "b"], "profile": "vioce"}, "profile 'vioce' is unknown"),
         ({"ends": ["a", "b"], "rate_bps": float("nan")}, "rate_bps must be a finite number"),
         ({"ends": ["a", "b"], "rate_bps": -1}, "more than 0"),
@@ -71,4 +71,22 @@ def test_a_demand_reads_units_and_lets_figures_replace_the_profile() -> None:
 def test_a_bad_flow_demand_is_refused_with_its_place(entry: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueRefusedError, match=words) as caught:
         FlowDemand.from_mapping(entry, "demands[3]")
-    assert str(caught.value).startswith("demands[3]: ")
+    assert str(caught.value).startswith("demands[3]")
+
+
+def test_every_problem_of_a_demand_is_told_with_its_key() -> None:
+    entry = {"ends": ["a", "b"], "rate": "fast", "delay": "5", "loss": 2, "colour": 1, "priority": 9}
+    with pytest.raises(DemandRefusedError) as caught:
+        FlowDemand.from_mapping(entry, "demands[3]")
+    keys = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert sorted(keys) == [f"demands[3].{key}" for key in ("colour", "delay", "loss", "priority", "rate")]
+
+
+def test_all_code_points_of_the_standards_have_their_names() -> None:
+    assert (DSCP_VALUES["AF21"], DSCP_VALUES["AF43"], DSCP_VALUES["CS5"], DSCP_VALUES["VA"]) == (
+        18,
+        38,
+        40,
+        44,
+    )
+    assert FlowDemand("a", "b", 1e6, dscp="AF23").dscp == "AF23"

@@ -67,6 +67,35 @@ start = time.monotonic(); sum(range(3_000_000)); print(slept, time.monotonic() -
     assert computed < 0.01
 
 
+def test_the_path_has_the_round_trip_time_of_netem_and_this_kernel_lacks_nothing(rig: Rig) -> None:
+    script = """
+import socket, time
+from experiments.kernel_headtohead.here import lacks_here
+from experiments.kernel_headtohead.path import Path
+from linux_qdisc.lab.namespaces import RECEIVER
+with Path() as path:
+    path.delay([0.02])
+    path.set_theirs("cake", 10_000_000)
+    with path.receiver.entered():
+        listener = socket.create_server(("", 9000))
+    with path.sender.entered():
+        first, second = socket.socket(), socket.socket()
+    first.connect((RECEIVER, 9000))  # the answer to ARP is delayed, too
+    start = time.monotonic()
+    second.connect((RECEIVER, 9000))
+    print(time.monotonic() - start, lacks_here())
+"""
+    if rig.shim is None:
+        pytest.skip("needs a C compiler")
+    words = [sys.executable, "-c", script]
+    path = os.pathsep.join((str(Path(qos.__file__).parents[1]), str(ROOT)))
+    request = Request(words, GUEST_LIMIT_S, environment={"PYTHONPATH": path}, folder=ROOT, is_virtual=True)
+    done = run(request, rig)
+    took_s, lacking = done.stdout.split()
+    assert 0.02 <= float(took_s) < 0.021, done.stderr
+    assert lacking == "None"
+
+
 def test_every_foreign_root_is_restored_by_a_kernel_that_has_them_all(rig: Rig) -> None:
     module = "tests/linux_qdisc/test_restore_kernel.py"
     done = guest(rig, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", module)
@@ -77,7 +106,7 @@ def test_every_foreign_root_is_restored_by_a_kernel_that_has_them_all(rig: Rig) 
 
 def test_a_row_of_the_head_to_head_is_measured_for_theirs_and_ours(rig: Rig) -> None:
     scenario = Scenario(10, 20, "household")
-    batch = [Cell(scenario, queue, 0, warm_up_s=1.0, duration_s=2.5) for queue in ("cake", "sawtooth")]
+    batch = [Cell(scenario, queue, 0, warm_up_s=1.0, duration_s=2.5) for queue in ("cake", "lfq:balanced")]
     rows = [json.loads(line) for line in run_batch(batch, rig).splitlines()]
     assert [row["name"] for row in rows] == [cell.name for cell in batch]
     for row in rows:

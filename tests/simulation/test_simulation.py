@@ -254,3 +254,20 @@ def test_time_does_not_run_back(small: Make) -> None:
         simulation.queue_counters(3)
     with pytest.raises(ValueRefusedError, match="part for each flow"):
         PolledLimits(simulation, "sawtooth")
+
+
+def test_distributions_hold_every_packet_between_the_least_and_the_largest_time(small: Make) -> None:
+    simulation = Simulation(small("cubic", "newreno", discipline="fq_codel"))
+    result = simulation.run()
+    waits = simulation.sojourn_distribution(0)
+    assert int(waits.counts.sum()) == result.queues[0].departures
+    assert waits.edges_s[-2] <= result.queues[0].sojourn_max_s <= waits.edges_s[-1]
+    for number, flow in enumerate(result.flows):
+        delays = simulation.rtt_distribution(number)
+        filled = np.flatnonzero(delays.counts)
+        assert delays.edges_s[filled[0]] <= flow.rtt_min_s <= delays.edges_s[filled[0] + 1]
+        middles = (delays.edges_s[1:] + delays.edges_s[:-1]) / 2
+        mean_s = float((middles * delays.counts).sum() / delays.counts.sum())
+        assert mean_s == pytest.approx(flow.rtt_mean_s, rel=0.05)
+    with pytest.raises(ValueRefusedError, match="there are only 2 flows"):
+        simulation.rtt_distribution(2)

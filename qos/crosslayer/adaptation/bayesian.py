@@ -22,6 +22,8 @@ from qos.crosslayer.adaptation.contract import (
     Feedback,
     LinkKnowledge,
 )
+from qos.crosslayer.adaptation.error_price import ErrorPrice
+from qos.crosslayer.adaptation.inner_loop import check_target
 from qos.crosslayer.adaptation.link_estimate import LinkEstimate, LinkPrior
 from qos.crosslayer.adaptation.modetable import ModeTable
 
@@ -32,7 +34,7 @@ ACK_LEAD_SLOTS = 4
 
 @dataclass(frozen=True, slots=True)
 class FilterSize:
-    """How much work the filter may be.
+    """How much work the filter may be, and what it is to hold.
 
     Attributes
     ----------
@@ -40,10 +42,22 @@ class FilterSize:
         Particles a user, a power of two.
     seed
         Seed of all its draws.
+    target
+        Block error rate to hold; None: most bits, whatever fails.
+
+    Raises
+    ------
+    ValueRefusedError
+        If the target is no probability.
     """
 
     particles: int = 2048
     seed: int = 1
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            check_target(self.target)
 
 
 def make_tables(table: ModeTable, size: FilterSize) -> kernel.Tables:
@@ -95,6 +109,7 @@ class GainTracker:
         self._random = np.random.default_rng(size.seed)
         self._nothing = np.full(self._users, -1, np.int8)
         self._false = np.zeros(self._users, np.bool_)
+        self._price = ErrorPrice(table, self._users, size.target)
         self._start(ACK_LEAD_SLOTS)
 
     def _start(self, ack_delay_slots: int) -> None:
@@ -119,7 +134,7 @@ class GainTracker:
     def step(
         self, slot: int, report_db: NDArray[np.float32], is_new: NDArray[np.bool_], feedback: Feedback | None
     ) -> Modes:
-        """Take in a slot's news and return the modes of most expected bits, shape ``(users,)``."""
+        """Take in a slot's news and return the best modes, shape ``(users,)``; -1 to stay silent."""
         if feedback is not None and slot - feedback.slot != self._ack_delay:
             self._start(slot - feedback.slot)  # once, at the first acknowledgement
         if is_new.any():
@@ -129,7 +144,10 @@ class GainTracker:
             fed = (feedback.slot, feedback.mode, feedback.acknowledged)
         about = np.full(self._users, max(slot - self._age, 0), np.int64)
         noise = np.maximum(self._estimate.noise_db, LEAST_NOISE_DB)
-        news = kernel.SlotNews(slot, self._lead, *fed, about, report_db, is_new, noise)
+        self._price.learn(feedback)
+        price = self._price.in_bits(self._estimate.mean_snr_db)
+        target = self._price.target
+        news = kernel.SlotNews(slot, self._lead, *fed, about, report_db, is_new, noise, price, target)
         modes = np.empty(self._users, np.int8)
         kernel.filter_slot(self._state, self._bank, self._tables, news, modes)
         return modes
@@ -154,6 +172,9 @@ class GainTracker:
 
 class Bayesian:
     """Picks the mode of most expected bits given all reports and acknowledgements so far.
+
+    With a target it holds the block error rate of each user there, at the most bits that this leaves
+    (`error_price`).
 
     The gain is tracked by a particle filter over Clarke's model (`particle_kernel`). Mean SNR and
     Doppler shift are the topology's at first and are then learned from the reports around them, so

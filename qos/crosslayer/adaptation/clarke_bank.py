@@ -18,7 +18,7 @@ from qos.crosslayer.adaptation.arrays import Float
 ORDER = 16
 CYCLES_PER_STEP = 0.05
 """A step is this part of a Doppler cycle, where slots are short enough."""
-FLOOR_SLOW, FLOOR_FAST = 1.5e-3, 1e-2
+FLOOR_SLOW, FLOOR_FAST = 5e-4, 1e-2
 """White part added to the gain's power: keeps the equations well posed, and the model humble."""
 FAST_DOPPLER_SLOTS = 0.06
 """From here on particles that must follow every slot profit from the larger part."""

@@ -100,6 +100,10 @@ class SlotNews(NamedTuple):
         Slot that each new report is about, the report, and whether it is new; shape ``(U,)``.
     noise_db
         Standard deviation of each user's reports, shape ``(U,)``.
+    price_bits
+        What a failed block costs each user beyond the share of `target`, in bits, shape ``(U,)``.
+    target
+        Block error rate that the prices steer to.
     """
 
     slot: int
@@ -111,6 +115,8 @@ class SlotNews(NamedTuple):
     report_db: Single
     is_new: NDArray[np.bool_]
     noise_db: Float
+    price_bits: Float
+    target: float
 
 
 @compiled
@@ -292,8 +298,10 @@ def _weigh_report(
 
 
 @compiled
-def _best_mode(user: int, power: Single, particles: Particles, tables: Tables) -> int:
-    """Return the mode of most expected bits."""
+def _best_mode(
+    user: int, power: Single, particles: Particles, tables: Tables, price_bits: float, target: float
+) -> int:
+    """Return the mode of most expected bits less the price of its error rate; -1 where none is worth it."""
     bits = power.view(np.int32)
     share = np.zeros(COARSE_BINS, np.float32)
     for particle in range(power.size):
@@ -304,7 +312,15 @@ def _best_mode(user: int, power: Single, particles: Particles, tables: Tables) -
         if share[place] > 0:
             for mode in range(expected.size):
                 expected[mode] += share[place] * tables.goodput[place, mode]
-    return int(np.argmax(expected))
+    if price_bits == 0:
+        return int(np.argmax(expected))
+    for mode in range(expected.size):
+        arrives = np.float32(0)
+        for place in range(COARSE_BINS):
+            arrives += share[place] * tables.success[mode, place]
+        expected[mode] -= np.float32(price_bits) * (np.float32(1 - target) - arrives)
+    best = int(np.argmax(expected))
+    return best if expected[best] > 0 else -1
 
 
 @compiled
@@ -330,4 +346,4 @@ def filter_slot(particles: Particles, bank: ClarkeBank, tables: Tables, news: Sl
         if heard:
             _resample(user, particles)
         _power_at(user, news.slot, particles, bank, tables, True, power)
-        modes[user] = _best_mode(user, power, particles, tables)
+        modes[user] = _best_mode(user, power, particles, tables, news.price_bits[user], news.target)

@@ -42,7 +42,7 @@ def _size(numbers: Numbers, default: FilterSize) -> FilterSize:
     particles = _whole(numbers, "particles", default.particles)
     if not 16 <= particles <= 16384:
         raise ValueRefusedError(f"particles={particles}: must be 16 to 16384")
-    return FilterSize(particles, _whole(numbers, "seed", default.seed))
+    return FilterSize(particles, _whole(numbers, "seed", default.seed), numbers.get("target"))
 
 
 def _rule(numbers: Numbers, default: OuterLoopRule) -> OuterLoopRule:
@@ -58,12 +58,13 @@ def _fixed(knowledge: LinkKnowledge, numbers: Numbers) -> LinkPolicy:
     return Fixed(knowledge, _whole(numbers, "mode", 0) if "mode" in numbers else None)
 
 
+_FILTER = ("particles", "seed", "target")
 Maker = Callable[[LinkKnowledge, Numbers], LinkPolicy]
 _POLICIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], Maker]] = {
-    "bayesian": (Bayesian.told, ("particles", "seed"), lambda k, n: Bayesian(k, _size(n, FilterSize()))),
+    "bayesian": (Bayesian.told, _FILTER, lambda k, n: Bayesian(k, _size(n, FilterSize()))),
     "blind-bayesian": (
         BlindBayesian.told,
-        ("particles", "seed"),
+        _FILTER,
         lambda k, n: BlindBayesian(k, _size(n, BLIND_SIZE)),
     ),
     "posterior-table": (PosteriorTable.told, (), lambda k, _: PosteriorTable(k)),

@@ -4,6 +4,8 @@
 # Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
+import math
+
 from qos.compiled import compiled
 from qos.simulation.layout import LOSS, RECOVERY
 from schedulers.packet.layout import Record
@@ -22,6 +24,12 @@ CYCLE_LENGTH = 8
 MIN_RTT_WINDOW_NS = 10_000_000_000
 PROBE_RTT_NS = 200_000_000
 LEAST_SEGMENTS = 4
+PACING_MARGIN = 0.99
+"""Linux paces at a percent less than it measured, so that the queue of an overestimate drains."""
+BURST_S = 1 / 1024
+"""Linux hands down at once what the pacing rate sends in so long (`sk_pacing_shift`)..."""
+LEAST_PAIR_BPS = 1.2e6
+"""...and at least two segments from this rate on."""
 NS = 1e9
 
 
@@ -53,12 +61,27 @@ def _observe_bandwidth(flow: Record, sample_bps: float) -> None:
 
 
 @compiled
+def bbr_burst_segments(flow: Record) -> int:
+    """Give how many segments are sent at once at the present pacing rate, as Linux does it."""
+    least = 2 if flow.pacing_rate_bps >= LEAST_PAIR_BPS else 1
+    return max(int(flow.pacing_rate_bps / 8.0 * BURST_S / flow.mss_bytes), least)
+
+
+@compiled
 def _target_bytes(flow: Record, gain: float) -> int:
-    """Give gain times the bandwidth-delay product, at least four segments."""
+    """Give gain times the bandwidth-delay product and room for three bursts, in pairs of segments.
+
+    The room lets a queue stand at the end of a phase that drains; two segments more while probing put more in
+    flight even where the product is tiny (bbr_quantization_budget in Linux).
+    """
     if flow.bbr_rtt_ns == 0:
         return int(flow.initial_window_bytes)
     product = flow.bbr_max_0_bps * flow.bbr_rtt_ns / NS / 8.0
-    return max(int(gain * product) + 3 * flow.mss_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+    count = math.ceil(gain * product / flow.mss_bytes) + 3 * bbr_burst_segments(flow)
+    count += count % 2
+    if flow.bbr_state == PROBE_BW and flow.bbr_cycle == 0:
+        count += 2
+    return max(count, LEAST_SEGMENTS) * int(flow.mss_bytes)
 
 
 @compiled
@@ -74,7 +97,7 @@ def _update_round(flow: Record) -> None:
 @compiled
 def _check_full(flow: Record) -> None:
     """Notice that the bandwidth no longer grows."""
-    if flow.bbr_full or flow.bbr_round_start == 0:
+    if flow.bbr_full or flow.bbr_round_start == 0 or flow.sample_app_limited:
         return
     if flow.bbr_max_0_bps >= flow.bbr_full_bps * FULL_GROWTH:
         flow.bbr_full_bps = flow.bbr_max_0_bps
@@ -201,9 +224,12 @@ def bbr_update(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
     _update_round(flow)
     if flow.sample_interval_ns > 0 and flow.newly_delivered > 0:
         delivered = flow.delivered_bytes - flow.sample_prior_delivered
-        # An interval below the least round-trip time is an artefact of retransmission.
-        if flow.sample_interval_ns >= min(flow.min_rtt_ns, MIN_RTT_WINDOW_NS):
-            _observe_bandwidth(flow, delivered * 8.0 * NS / flow.sample_interval_ns)
+        sample_bps = delivered * 8.0 * NS / flow.sample_interval_ns
+        # An interval below the least round-trip time is an artefact of retransmission. What an application
+        # does not send says nothing of the path, unless it is more than was known.
+        plausible = flow.sample_interval_ns >= min(flow.min_rtt_ns, MIN_RTT_WINDOW_NS)
+        if plausible and (flow.sample_app_limited == 0 or sample_bps >= flow.bbr_max_0_bps):
+            _observe_bandwidth(flow, sample_bps)
     _check_full(flow)
     if flow.bbr_state == STARTUP and flow.bbr_full:
         flow.bbr_state = DRAIN
@@ -213,7 +239,7 @@ def bbr_update(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
         _advance_cycle(flow, now_ns, in_flight_bytes)
     _update_min_rtt(flow, now_ns, in_flight_bytes)
     _gains(flow)
-    rate = flow.bbr_pacing_gain * flow.bbr_max_0_bps
+    rate = flow.bbr_pacing_gain * flow.bbr_max_0_bps * PACING_MARGIN
     if rate > 0.0 and (flow.bbr_full or rate > flow.pacing_rate_bps):
         flow.pacing_rate_bps = rate
     _set_window(flow, in_flight_bytes)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from qos.compiled import compiled
+from qos.simulation.senders.newreno import slow_start
 from schedulers.packet.layout import Record
 
 BETA = 0.8
@@ -42,11 +43,9 @@ def _acks_for_one_more(window: int, w_max: int) -> int:
 @compiled
 def bic_increase(flow: Record, segments_acked: int) -> None:
     """Grow the window on an acknowledgement of `segments_acked` new segments."""
-    if flow.cwnd_bytes < flow.ssthresh_bytes and segments_acked >= 1:
-        flow.cwnd_bytes += flow.mss_bytes
-        segments_acked -= 1
-    if flow.cwnd_bytes >= flow.ssthresh_bytes and segments_acked > 0:
-        flow.count += segments_acked
+    left = slow_start(flow, segments_acked)
+    if flow.cwnd_bytes >= flow.ssthresh_bytes and left > 0:
+        flow.count += left
         if flow.count > _acks_for_one_more(flow.cwnd_bytes // flow.mss_bytes, flow.w_max):
             flow.cwnd_bytes += flow.mss_bytes
             flow.count = 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from qos.compiled import compiled
+from qos.simulation.senders.newreno import slow_start
 from schedulers.packet.layout import Record
 
 C = 0.4
@@ -113,16 +114,12 @@ def _acks_for_one_more(flow: Record, now_ns: int, segments_acked: int) -> int:
 @compiled
 def cubic_increase(flow: Record, now_ns: int, segments_acked: int) -> None:
     """Grow the window on an acknowledgement of `segments_acked` new segments."""
-    if flow.cwnd_bytes < flow.ssthresh_bytes:
-        if flow.hystart and flow.una_bytes > flow.hystart_end:
-            _hystart_reset(flow, now_ns)
-        # RFC 5681, section 3.1: at most one segment an acknowledgement.
-        if segments_acked > 0:
-            flow.cwnd_bytes += flow.mss_bytes
-            segments_acked -= 1
-    if flow.cwnd_bytes >= flow.ssthresh_bytes and segments_acked > 0:
-        flow.count += segments_acked
-        wait = _acks_for_one_more(flow, now_ns, segments_acked)
+    if flow.cwnd_bytes < flow.ssthresh_bytes and flow.hystart and flow.una_bytes > flow.hystart_end:
+        _hystart_reset(flow, now_ns)
+    left = slow_start(flow, segments_acked)
+    if flow.cwnd_bytes >= flow.ssthresh_bytes and left > 0:
+        flow.count += left
+        wait = _acks_for_one_more(flow, now_ns, left)
         if flow.count >= wait:
             flow.cwnd_bytes += flow.mss_bytes
             flow.count -= wait

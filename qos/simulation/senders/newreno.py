@@ -1,4 +1,9 @@
-"""NewReno: slow start and congestion avoidance of RFC 5681, section 3.1."""
+"""NewReno: slow start and congestion avoidance of RFC 5681, section 3.1; bytes counted where it is wished.
+
+RFC 5681 grows by at most one segment an acknowledgement in slow start, and by one step an acknowledgement
+after it, as ns-3 does. Linux counts the segments that are acknowledged (appropriate byte counting, RFC 3465,
+without a bound), so that delayed acknowledgements do not slow it down.
+"""
 
 # mypy: disable-error-code="no-any-return"
 # Compiled code reads records, whose fields the type checker does not know.
@@ -9,14 +14,26 @@ from schedulers.packet.layout import Record
 
 
 @inlined
+def slow_start(flow: Record, segments_acked: int) -> int:
+    """Grow the window in slow start; give the segments that are left for congestion avoidance."""
+    if flow.cwnd_bytes < flow.ssthresh_bytes and segments_acked >= 1:
+        steps = 1
+        if flow.byte_counting:
+            room = (flow.ssthresh_bytes - flow.cwnd_bytes + flow.mss_bytes - 1) // flow.mss_bytes
+            steps = min(segments_acked, room)
+        flow.cwnd_bytes += steps * flow.mss_bytes
+        segments_acked -= steps
+    return segments_acked
+
+
+@inlined
 def newreno_increase(flow: Record, segments_acked: int) -> None:
     """Grow the window on an acknowledgement of `segments_acked` new segments."""
     mss = flow.mss_bytes
-    if flow.cwnd_bytes < flow.ssthresh_bytes and segments_acked >= 1:
-        flow.cwnd_bytes += mss
-        segments_acked -= 1
-    if flow.cwnd_bytes >= flow.ssthresh_bytes and segments_acked > 0:
-        flow.cwnd_bytes += max(mss * mss // flow.cwnd_bytes, 1)
+    left = slow_start(flow, segments_acked)
+    if flow.cwnd_bytes >= flow.ssthresh_bytes and left > 0:
+        counted = left if flow.byte_counting else 1
+        flow.cwnd_bytes += max(counted * mss * mss // flow.cwnd_bytes, 1)
 
 
 @compiled

@@ -1,6 +1,7 @@
 """How much any schedule can deliver at most: relaxations that leave out where exactly things run.
 
-`knapsack_bound`: every machine is busy for no longer than the hyperperiod, demands whole.
+`knapsack_bound`: every machine is busy for no longer than the hyperperiod, demands whole. `tightened` solves
+it again and again, each time with the derived machines that the last solution overloads.
 
 `folded_bound`: time is taken modulo a window of ``W`` slots. The average of any schedule over its
 windows is a fractional choice of starts in one cyclic window that (1) starts a task of period ``p <= W``,
@@ -19,16 +20,23 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from schedulers.entanglement.cpsat.conflicts import Machine
+from schedulers.entanglement.cpsat.derived import DerivedMachines
 from schedulers.entanglement.tasks import PeriodicTask
 
-MAX_NONZEROS = 1_600_000
+MAX_NONZEROS = 400_000
+"""Of a folded relaxation; it is not interrupted while it solves its first linear programme."""
+
+MAX_ROUNDS = 60
+"""How often a knapsack is tightened."""
+
 _TOLERANCE = 1e-6
 _OPTIMAL, _TIME_OUT = 0, 1
 
@@ -98,8 +106,10 @@ class _Rows:
         self.low.append(low)
         self.high.append(high)
 
-    def solve(self, question: Question, columns: int, time_limit_s: float) -> int | None:
-        """Maximise the weights of the first columns, which are whole; give the proven bound."""
+    def solve(
+        self, question: Question, columns: int, time_limit_s: float, *, relaxed: bool = False
+    ) -> _Relaxation | None:
+        """Maximise the weights of the first columns, which are whole unless `relaxed`; bound and solution."""
         for group in question.groups:
             self.add(dict.fromkeys(group, 1.0), -np.inf, 1.0)
         count = len(question.tasks)
@@ -110,7 +120,7 @@ class _Rows:
         upper = np.full(columns, np.inf)
         upper[:count] = 1
         whole = np.zeros(columns)
-        whole[:count] = 1
+        whole[:count] = 0 if relaxed else 1
         matrix = csr_array((self.value, (self.row, self.column)), shape=(len(self.low), columns))
         with _silent_stdout():
             answer = milp(
@@ -120,12 +130,21 @@ class _Rows:
                 bounds=Bounds(lower, upper),
                 options={"time_limit": time_limit_s, "mip_rel_gap": 0.0},
             )
-        dual = answer.mip_dual_bound
+        dual = answer.fun if relaxed and answer.status == _OPTIMAL else answer.mip_dual_bound
         if answer.status not in (_OPTIMAL, _TIME_OUT) or dual is None or not np.isfinite(dual):
             return None
         if answer.status == _TIME_OUT and (answer.fun is None or dual > answer.fun + _TOLERANCE):
             return None  # stopped before there was a bound
-        return int(np.floor(-dual + _TOLERANCE * max(1.0, abs(dual))))
+        bound = int(np.floor(-dual + _TOLERANCE * max(1.0, abs(dual))))
+        return _Relaxation(bound, None if answer.x is None else answer.x[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class _Relaxation:
+    """The bound of a relaxation, and how much of each task its solution admits, where it has one."""
+
+    bound: int
+    admitted: NDArray[np.float64] | None
 
 
 def knapsack_bound(question: Question, time_limit_s: float) -> int:
@@ -139,8 +158,11 @@ def knapsack_bound(question: Question, time_limit_s: float) -> int:
         After which the bound proven so far is returned.
     """
     everything = sum(question.weights)
-    if not question.tasks:
-        return everything
+    found = _knapsack(question, time_limit_s) if question.tasks and question.machines else None
+    return everything if found is None else min(found.bound, everything)
+
+
+def _knapsack(question: Question, time_limit_s: float, *, relaxed: bool = False) -> _Relaxation | None:
     rows = _Rows()
     for machine in question.machines:
         terms = {
@@ -149,22 +171,78 @@ def knapsack_bound(question: Question, time_limit_s: float) -> int:
             for index in machine.intervals
         }
         rows.add(terms, -np.inf, machine.span_slots(question.tasks, question.hyperperiod_slots))
-    bound = rows.solve(question, len(question.tasks), time_limit_s) if question.machines else None
-    return everything if bound is None else min(bound, everything)
+    return rows.solve(question, len(question.tasks), time_limit_s, relaxed=relaxed)
 
 
-def _nonzeros(question: Question, window_slots: int) -> int:
-    return window_slots * sum(
-        machine.busy_slots(index) for machine in question.machines for index in machine.intervals
-    )
+def tightened(question: Question, derived: DerivedMachines, time_limit_s: float) -> tuple[int, Question]:
+    """Bound the total weight by the machines of a question and by further ones that cut its solutions off.
+
+    First with fractions of demands admitted, which is quick, then with whole ones.
+
+    Parameters
+    ----------
+    question
+        What is asked.
+    derived
+        The machines that its tasks allow.
+    time_limit_s
+        After which the bound proven so far is returned.
+
+    Returns
+    -------
+    tuple of int, Question
+        The bound, and the question with the machines that it rests on.
+    """
+    begun = time.monotonic()
+    bound = sum(question.weights)
+    relaxed = True
+    for _ in range(MAX_ROUNDS):
+        left = time_limit_s - (time.monotonic() - begun)
+        found = _knapsack(question, left, relaxed=relaxed) if left > 0 and question.machines else None
+        if found is None:
+            break
+        bound = min(bound, found.bound)
+        cuts: list[Machine] = []
+        if found.admitted is not None:
+            cuts = derived.overloaded(
+                found.admitted,
+                question.hyperperiod_slots,
+                lambda: time.monotonic() - begun > time_limit_s,
+            )
+        if not cuts and not relaxed:
+            break
+        relaxed = relaxed and bool(cuts)
+        question = replace(question, machines=(*question.machines, *cuts))
+    return bound, question
+
+
+def _nonzeros(machine: Machine, window_slots: int) -> int:
+    return window_slots * sum(map(machine.busy_slots, machine.intervals))
+
+
+def _affordable(question: Question, window_slots: int) -> tuple[Machine, ...]:
+    """Choose the machines that are asked for most, as many as the solver can take."""
+
+    def asked(machine: Machine) -> float:
+        span = machine.span_slots(question.tasks, window_slots)
+        return sum(machine.busy_slots(i) / question.tasks[i].period_slots for i in machine.intervals) / span
+
+    chosen: list[Machine] = []
+    total = 0
+    for machine in sorted(question.machines, key=asked, reverse=True):
+        total += _nonzeros(machine, window_slots)
+        if total > MAX_NONZEROS:
+            break
+        chosen.append(machine)
+    return tuple(chosen)
 
 
 def window_for(question: Question) -> int | None:
-    """Choose the window: the longest period, at most 64 slots or the shortest period, that is affordable."""
+    """Choose the window: the longest period, at most 64 slots or the shortest period."""
     periods = sorted({task.period_slots for task in question.tasks})
     cap = max(64, periods[0]) if periods else 0
     fitting = [p for p in periods if p <= cap and question.hyperperiod_slots % p == 0]
-    fitting = [p for p in fitting if _nonzeros(question, p) <= MAX_NONZEROS]
+    fitting = [p for p in fitting if _affordable(question, p)]
     return fitting[-1] if fitting else None
 
 
@@ -224,10 +302,10 @@ def folded_bound(question: Question, window_slots: int, time_limit_s: float) -> 
     columns = _start_columns(question, window_slots)
     rows = _Rows()
     _start_rows(rows, question, window_slots, columns)
-    for machine in question.machines:
+    for machine in _affordable(question, window_slots):
         _machine_rows(rows, machine, window_slots, columns)
         if time.monotonic() - begun > time_limit_s:
             return sum(question.weights)
     left = max(0.1, time_limit_s - (time.monotonic() - begun))
-    bound = rows.solve(question, len(question.tasks) + len(columns), left)
-    return sum(question.weights) if bound is None else min(bound, sum(question.weights))
+    found = rows.solve(question, len(question.tasks) + len(columns), left)
+    return sum(question.weights) if found is None else min(found.bound, sum(question.weights))

@@ -1,30 +1,22 @@
-"""Which starts of two tasks exclude each other, and the machines that follow from it.
+"""Which starts of two tasks exclude each other, and what the tasks compete for.
 
 Two instances whose starts differ by ``d`` meet on a qubit exactly when ``d`` is in a fixed set of the
-pair, whatever else is scheduled. Where the differences of every pair of a group of tasks contain a
-suitable range, the group behaves like jobs on one machine although no single qubit says so: three
-storage qubits of which every task needs two, for instance. Such derived machines cut off what the
-qubits one by one allow, in the solver and in the bounds.
+pair, whatever else is scheduled. `derived` makes machines of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schedulers.entanglement.tasks import Interval, PeriodicTask
 
-MAX_PAIRED_TASKS = 260
-"""Above, pairs are not compared: the derived machines would cost more than they bring."""
-
-MAX_CLIQUE = 160
-MAX_GROUPS = 16
-"""Derived machines, the most contended ones: each is one more constraint over all instances of its tasks."""
-
-_NO_CONFLICT = -(10**6)
+NO_CONFLICT = -(10**6)
+"""What stands in a table of separations where a pair never meets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,86 +92,29 @@ def separations(tasks: Sequence[PeriodicTask]) -> NDArray[np.int64]:
         Very negative where a pair never conflicts; the execution time on the diagonal, since two
         instances of one task lie in different periods.
     """
-    result = np.full((len(tasks), len(tasks)), _NO_CONFLICT, dtype=np.int64)
-    for i, first in enumerate(tasks):
-        result[i, i] = first.exec_slots
-        for j in range(i):
-            found = _range_around_zero(*forbidden_differences(first, tasks[j]))
-            if found is not None:
-                result[i, j] = found[1]
-                result[j, i] = 1 - found[0]
+    result = np.full((len(tasks), len(tasks)), NO_CONFLICT, dtype=np.int64)
+    np.fill_diagonal(result, [task.exec_slots for task in tasks])
+    for i, j in competing_pairs(tasks):
+        found = _range_around_zero(*forbidden_differences(tasks[i], tasks[j]))
+        if found is not None:
+            result[i, j] = found[1]
+            result[j, i] = 1 - found[0]
     return result
 
 
-def _widest_intervals(
-    separation: NDArray[np.int64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose for each task of a group the interval that it holds, so that the weighted lengths are greatest.
-
-    Intervals ``[a_i, b_i)`` may stand for the pairs' conflicts if ``b_i - a_j <= w[i, j]`` for every
-    pair; a linear programme with a totally unimodular matrix, so its corners are whole numbers.
-    """
-    from scipy.optimize import linprog
-    from scipy.sparse import coo_array
-
-    n = len(separation)
-    i, j = (index.ravel() for index in np.indices((n, n)))
-    row = np.arange(n * n)
-    upper = coo_array((np.ones(n * n), (row, n + i)), shape=(n * n + n, 2 * n))
-    upper += coo_array((-np.ones(n * n), (row, j)), shape=(n * n + n, 2 * n))
-    own = np.arange(n)
-    upper += coo_array((np.ones(n), (n * n + own, own)), shape=(n * n + n, 2 * n))
-    upper += coo_array((-np.ones(n), (n * n + own, n + own)), shape=(n * n + n, 2 * n))
-    limits = [(0.0, 0.0), *[(None, None)] * (2 * n - 1)]
-    answer = linprog(
-        np.concatenate([weights, -weights]),
-        A_ub=upper.tocsr(),
-        b_ub=np.concatenate([separation.ravel(), np.zeros(n)]),
-        bounds=limits,
-        method="highs",
-    )
-    if answer.x is None:  # some task would need a negative length: let it, and leave it out later
-        answer = linprog(
-            np.concatenate([weights, -weights]),
-            A_ub=upper.tocsr()[: n * n],
-            b_ub=separation.ravel(),
-            bounds=limits,
-            method="highs",
-        )
-    corners = np.rint(answer.x).astype(np.int64)
-    return corners[:n], corners[n:]
+def qubit_users(tasks: Sequence[PeriodicTask]) -> dict[str, dict[int, tuple[Interval, ...]]]:
+    """Give for each qubit the tasks (indices) that hold it, and when."""
+    users: dict[str, dict[int, tuple[Interval, ...]]] = {}
+    for index, task in enumerate(tasks):
+        for qubit, intervals in task.occupancy.items():
+            if intervals:
+                users.setdefault(qubit, {})[index] = intervals
+    return users
 
 
-def _groups(separation: NDArray[np.int64]) -> list[list[int]]:
-    """Find groups of tasks in which every pair conflicts, grown greedily from each task."""
-    conflict = separation > _NO_CONFLICT
-    strength = np.where(conflict, separation + separation.T, _NO_CONFLICT)
-    found: dict[tuple[int, ...], None] = {}
-    for seed in range(len(separation)):
-        group = [seed]
-        allowed = conflict[seed].copy()
-        for other in np.argsort(-strength[seed], kind="stable"):
-            if other != seed and allowed[other] and len(group) < MAX_CLIQUE:
-                group.append(int(other))
-                allowed &= conflict[other]
-        if len(group) > 1:
-            found[tuple(sorted(group))] = None
-    return [list(group) for group in found]
-
-
-def _group_machines(tasks: Sequence[PeriodicTask]) -> list[Machine]:
-    separation = separations(tasks)
-    rates = np.array([1 / task.period_slots for task in tasks])
-    machines = []
-    for number, group in enumerate(_groups(separation)):
-        begin, end = _widest_intervals(separation[np.ix_(group, group)], rates[group] / rates[group].max())
-        held = {index: ((int(a), int(b)),) for index, a, b in zip(group, begin, end, strict=True) if a < b}
-        if len(held) > 1:
-            machines.append(Machine(f"group {number}", held))
-    contended = sorted(
-        machines, key=lambda machine: -sum(machine.busy_slots(i) * rates[i] for i in machine.intervals)
-    )
-    return contended[:MAX_GROUPS]
+def competing_pairs(tasks: Sequence[PeriodicTask]) -> list[tuple[int, int]]:
+    """List the pairs of tasks that share a qubit, the smaller index first."""
+    return sorted({pair for users in qubit_users(tasks).values() for pair in combinations(users, 2)})
 
 
 def _covers(machine: Machine, other: Machine) -> bool:
@@ -191,24 +126,16 @@ def _covers(machine: Machine, other: Machine) -> bool:
     )
 
 
-def machines(tasks: Sequence[PeriodicTask]) -> tuple[Machine, ...]:
-    """Give every qubit that two tasks can want, and the derived machines; covered ones are left out.
-
-    Parameters
-    ----------
-    tasks
-        The tasks; machines refer to them by index.
-    """
-    qubits: dict[str, dict[int, tuple[Interval, ...]]] = {}
-    for index, task in enumerate(tasks):
-        for qubit, intervals in task.occupancy.items():
-            if intervals:
-                qubits.setdefault(qubit, {})[index] = intervals
-    found = [Machine(qubit, users) for qubit, users in sorted(qubits.items()) if len(users) > 1]
-    if len(tasks) <= MAX_PAIRED_TASKS:
-        found = _group_machines(tasks) + found
+def uncovered(machines: Iterable[Machine]) -> tuple[Machine, ...]:
+    """Leave out every machine that says nothing beyond one before it."""
     kept: list[Machine] = []
-    for machine in found:
+    for machine in machines:
         if not any(_covers(other, machine) for other in kept):
             kept.append(machine)
     return tuple(kept)
+
+
+def qubit_machines(tasks: Sequence[PeriodicTask]) -> list[Machine]:
+    """Give every qubit that two tasks can want."""
+    users = sorted(qubit_users(tasks).items())
+    return [Machine(qubit, held) for qubit, held in users if len(held) > 1]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ortools.sat.python import cp_model
 
-from schedulers.entanglement.cpsat.conflicts import machines
+from schedulers.entanglement.cpsat.derived import machines
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.outcome import Clock, Options

@@ -35,6 +35,8 @@ class Placement:
         Indices of tasks that must start with the same offset in every period (no jitter).
     windows
         Starts left free by what is not part of the model; None allows all.
+    loads
+        Further machines, of which only the total time is limited: a linear constraint each.
     """
 
     tasks: Sequence[PeriodicTask]
@@ -43,6 +45,7 @@ class Placement:
     kept: frozenset[int] = frozenset()
     same_offset: frozenset[int] = frozenset()
     windows: Windows | None = None
+    loads: Sequence[Machine] = ()
 
     def instances(self, index: int) -> int:
         """How many instances of a task there are in a hyperperiod."""
@@ -152,6 +155,9 @@ class PlacementModel:
             self._add_task(index)
         for machine in placement.machines:
             self._add_machine(machine)
+            self._limit_load(machine)
+        for machine in placement.loads:
+            self._limit_load(machine)
 
     def _add_task(self, index: int) -> None:
         placement, model = self.placement, self.model
@@ -183,7 +189,6 @@ class PlacementModel:
     def _add_machine(self, machine: Machine) -> None:
         placement, model = self.placement, self.model
         stays = []
-        energy = []
         for index, intervals in machine.intervals.items():
             period = placement.tasks[index].period_slots
             for k, offset in enumerate(self.offsets[index]):
@@ -194,9 +199,15 @@ class PlacementModel:
                             start, end - begin, self.present[index], ""
                         )
                     )
-            energy.append(machine.busy_slots(index) * placement.instances(index) * self.present[index])
         model.add_no_overlap(stays)
-        model.add(sum(energy) <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
+
+    def _limit_load(self, machine: Machine) -> None:
+        placement = self.placement
+        energy = sum(
+            machine.busy_slots(index) * placement.instances(index) * self.present[index]
+            for index in machine.intervals
+        )
+        self.model.add(energy <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
 
     def hint(self, starts: Mapping[int, Sequence[int]]) -> None:
         """Start the search from a schedule."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schedulers.entanglement.cpsat.conflicts import machines
+from schedulers.entanglement.cpsat.derived import machines
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.outcome import Clock, Options

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qos.errors import InfeasibleError, ValueRefusedError
-from schedulers.entanglement.cpsat.bounds import Question, knapsack_bound
-from schedulers.entanglement.cpsat.conflicts import machines
+from schedulers.entanglement.cpsat.bounds import Question, tightened
+from schedulers.entanglement.cpsat.derived import DerivedMachines, machines
 from schedulers.entanglement.cpsat.fairness import SCALE, TIERS, share_fairly, share_weights, utility
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.makespan import last_end, shorten
@@ -71,7 +71,8 @@ class _Case:
         """Bound the throughput of any schedule, cheaply."""
         tasks = self.task_set.tasks
         question = Question(tasks, machines(tasks), self.rates(), frozenset(), self.horizon)
-        return self.per_second(knapsack_bound(question, max(1.0, 0.1 * clock.limit_s)))
+        bound, _ = tightened(question, DerivedMachines(tasks), max(1.0, 0.1 * clock.limit_s))
+        return self.per_second(bound)
 
 
 def _status(best: Best, value: float) -> Status:

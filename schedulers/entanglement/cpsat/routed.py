@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 
 from qos.errors import InfeasibleError
-from schedulers.entanglement.cpsat.bounds import Question, folded_bound, knapsack_bound, window_for
-from schedulers.entanglement.cpsat.conflicts import machines
+from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
+from schedulers.entanglement.cpsat.derived import DerivedMachines, machines
 from schedulers.entanglement.cpsat.fairness import SCALE, TIERS, maximise_fairness, utility
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.makespan import last_end, shorten
@@ -95,7 +95,8 @@ class _Search:
         self.clock.say("stronger bound" if folded else "bound")
         if not folded:
             seconds = min(BOUND_SHARE * self.clock.limit_s, self.clock.left_s)
-            self.bound = min(self.bound, knapsack_bound(question, seconds))
+            bound, _ = tightened(question, DerivedMachines(ways.tasks), seconds)
+            self.bound = min(self.bound, bound)
             return
         window = window_for(question)
         if window is not None:
@@ -292,7 +293,7 @@ def _throughput_bound(ways: Ways, clock: Clock) -> float:
     """Bound the throughput of any schedule over all ways, cheaply."""
     rates = [ways.horizon // task.period_slots for task in ways.tasks]
     question = Question(ways.tasks, ways.machines, rates, frozenset(), ways.horizon, ways.of_demand)
-    bound = knapsack_bound(question, max(1.0, BOUND_SHARE * clock.limit_s))
+    bound, _ = tightened(question, DerivedMachines(ways.tasks), max(1.0, BOUND_SHARE * clock.limit_s))
     return min(_per_second(ways, bound), ways.task_set.offered_ebit_per_s)
 
 

@@ -14,7 +14,8 @@ from itertools import pairwise
 
 from ortools.sat.python import cp_model
 
-from schedulers.entanglement.cpsat.conflicts import Machine, machines
+from schedulers.entanglement.cpsat.conflicts import Machine
+from schedulers.entanglement.cpsat.derived import machines
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.outcome import Clock, Options

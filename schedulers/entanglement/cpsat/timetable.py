@@ -7,6 +7,7 @@ a few shifts however long the interval is.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from schedulers.entanglement.tasks import PeriodicTask
 
@@ -57,21 +58,43 @@ class Timetable:
         tuple of int, or None
             One start a period; None if some period has none free.
         """
+        return self.choose_starts(task, lowest)
+
+    def choose_starts(
+        self, task: PeriodicTask, pick: Callable[[int], int], *, steady: bool = True
+    ) -> tuple[int, ...] | None:
+        """Choose a free start in every period, by a rule.
+
+        Parameters
+        ----------
+        task
+            Whose starts.
+        pick
+            Picks one of the set bits of a mask.
+        steady
+            Take the same offset in every period where there is one.
+
+        Returns
+        -------
+        tuple of int, or None
+            One start a period, within the jitter that the task allows; None if there are none.
+        """
         windows = self.free_starts(task)
         if not all(windows):
             return None
-        base = 0
-        common = _everywhere(windows)
-        if not common and task.max_jitter_slots is not None:
+        common = _everywhere(windows) if steady else 0
+        if common:
+            windows = [common]
+        elif task.max_jitter_slots is not None:
             bases = _everywhere([_spread_down(window, task.max_jitter_slots + 1) for window in windows])
             if not bases:
                 return None
-            base = _lowest(bases)
-        above = -1 << base
-        return tuple(
-            index * task.period_slots + _lowest(common or window & above)
-            for index, window in enumerate(windows)
-        )
+            band = ((1 << (task.max_jitter_slots + 1)) - 1) << pick(bases)
+            windows = [window & band for window in windows]
+        offsets = [pick(window) for window in windows]
+        if common:
+            offsets *= self.hyperperiod_slots // task.period_slots
+        return tuple(index * task.period_slots + offset for index, offset in enumerate(offsets))
 
     def place(self, task: PeriodicTask, starts: tuple[int, ...]) -> None:
         """Take the task's slots; the caller has seen to it that they are free."""
@@ -139,5 +162,6 @@ def _everywhere(masks: list[int]) -> int:
     return common
 
 
-def _lowest(mask: int) -> int:
+def lowest(mask: int) -> int:
+    """Give the place of the lowest bit of a mask that is not 0."""
     return (mask & -mask).bit_length() - 1

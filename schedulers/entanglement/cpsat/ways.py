@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from schedulers.entanglement.cpsat.conflicts import Machine, machines
+from schedulers.entanglement.cpsat.conflicts import Machine
+from schedulers.entanglement.cpsat.derived import machines
 from schedulers.entanglement.cpsat.greedy import ORDERS, Starts
 from schedulers.entanglement.cpsat.timetable import Timetable
-from schedulers.entanglement.tasks import Interval, PeriodicTask, Schedule, TaskSet
-
-MAX_PAIRED_WAYS = 120
+from schedulers.entanglement.tasks import PeriodicTask, Schedule, TaskSet
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,8 @@ class Ways:
 
     @cached_property
     def machines(self) -> tuple[Machine, ...]:
-        """What all candidates compete for; of many only the qubits, since pairs take long to compare."""
-        if len(self.tasks) <= MAX_PAIRED_WAYS:
-            return machines(self.tasks)
-        qubits: dict[str, dict[int, tuple[Interval, ...]]] = {}
-        for index, task in enumerate(self.tasks):
-            for qubit, intervals in task.occupancy.items():
-                qubits.setdefault(qubit, {})[index] = intervals
-        return tuple(Machine(qubit, users) for qubit, users in sorted(qubits.items()))
+        """What all candidates compete for."""
+        return machines(self.tasks)
 
     def served(self, starts: Iterable[int]) -> frozenset[int]:
         """Name the demands of some candidates."""

@@ -1,8 +1,9 @@
 """Which demands to admit so that their total weight is greatest: warm start, bounds, search.
 
-Small problems go to the solver as a whole: first without, then with the bound of the folded relaxation,
-which is only paid for where the first round left a gap. Problems with too many instances for that are
-improved piece by piece (`neighbourhood`) and bounded by the knapsack.
+The knapsack over all machines bounds, `ruin` improves the first schedule, and small problems go to the
+solver as a whole: first without, then with the bound of the folded relaxation, which is only paid for where
+the first rounds left a gap. Problems with too many instances for that are improved by `ruin` and piece by
+piece (`neighbourhood`).
 """
 
 from __future__ import annotations
@@ -11,21 +12,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qos.errors import InfeasibleError
-from schedulers.entanglement.cpsat.bounds import Question, folded_bound, knapsack_bound, window_for
-from schedulers.entanglement.cpsat.conflicts import Machine, machines
+from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
+from schedulers.entanglement.cpsat.conflicts import Machine, qubit_machines, uncovered
+from schedulers.entanglement.cpsat.derived import DerivedMachines
 from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend, fill
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
+from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
 
 MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
 
-KNAPSACK_SHARE, FIRST_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.15, 0.25, 0.3
+KNAPSACK_SHARE, RUIN_SHARE, FIRST_SHARE, PIECES_SHARE, FOLDED_SHARE = 0.1, 0.15, 0.15, 0.1, 0.15
 ALONE_SHARE = 0.1
 """Of the time one worker gets first: what it proves is the same in every run, which many workers' is not."""
+
+TURN_SHARE = 0.1
+"""Of the time for each turn where there are only turns."""
+
+FIRST_ROUNDS, ROUNDS = 300, 8000
+"""Changes that are tried before the solver begins, and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,40 +133,51 @@ class _Search:
         self.starts: Starts | None = None
         self.bound = sum(contest.weights)
         self.searched = False
+        self.ruins = 0
+        self.machines: tuple[Machine, ...] = ()
+        self.loads: tuple[Machine, ...] = ()
 
     @property
     def closed(self) -> bool:
         """Nothing better exists."""
         return self.starts is not None and self.contest.value(self.starts) >= self.bound
 
-    def relax(self, everything: tuple[Machine, ...], *, folded: bool) -> None:
-        """Lower the bound."""
-        contest = self.contest
-        question = Question(
-            contest.tasks, everything, contest.weights, contest.kept, contest.hyperperiod_slots
-        )
-        if not folded:
-            self.clock.say("bound")
-            share = KNAPSACK_SHARE * self.clock.limit_s
-            self.bound = min(self.bound, knapsack_bound(question, min(share, self.clock.left_s)))
-            return
+    def relax(self) -> None:
+        """Lower the bound by the knapsack, and note the machines that it rests on."""
+        self.clock.say("bound")
+        seconds = min(KNAPSACK_SHARE * self.clock.limit_s, self.clock.left_s)
+        derived = DerivedMachines(self.contest.tasks)
+        question = self._question(uncovered(derived.contended() + qubit_machines(self.contest.tasks)))
+        self.machines = tuple(question.machines)
+        bound, tight = tightened(question, derived, seconds)
+        self.bound = min(self.bound, bound)
+        self.loads = tuple(tight.machines[len(self.machines) :])
+
+    def fold(self) -> None:
+        """Lower the bound by the folded relaxation."""
+        question = self._question((*self.loads, *self.machines))
         window = window_for(question)
         if window is not None:
             self.clock.say("stronger bound")
-            share = FOLDED_SHARE * self.clock.limit_s
-            self.bound = min(self.bound, folded_bound(question, window, min(share, self.clock.left_s)))
+            seconds = min(FOLDED_SHARE * self.clock.limit_s, self.clock.left_s)
+            self.bound = min(self.bound, folded_bound(question, window, seconds))
 
-    def solve(self, everything: tuple[Machine, ...], time_limit_s: float, workers: int) -> None:
+    def _question(self, machines: tuple[Machine, ...]) -> Question:
+        contest = self.contest
+        return Question(contest.tasks, machines, contest.weights, contest.kept, contest.hyperperiod_slots)
+
+    def solve(self, time_limit_s: float, workers: int) -> None:
         """Let the solver work on the whole problem."""
         contest = self.contest
         self.clock.say("search")
         whole = PlacementModel(
             Placement(
                 contest.tasks,
-                everything,
+                self.machines,
                 contest.hyperperiod_slots,
                 contest.kept,
                 contest.fixed_offsets,
+                loads=self.loads,
             )
         )
         worth = sum(weight * x for weight, x in zip(contest.weights, whole.present, strict=True))
@@ -183,30 +203,47 @@ class _Search:
         if answer.bound is not None:
             self.bound = min(self.bound, answer.bound)
 
+    @property
+    def _placement(self) -> Placement:
+        contest = self.contest
+        return Placement(contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets)
+
+    def ruin(self, rounds: int, time_limit_s: float) -> None:
+        """Improve the incumbent by many small changes."""
+        if self.starts is None or self.closed or self.clock.left_s <= 0:
+            return
+        part = self.clock.part(time_limit_s)
+        seed = self.options.seed + self.ruins
+        self.ruins += 1
+        self.starts = ruin_and_recreate(
+            self._placement, self.contest.weights, self.starts, self.bound, rounds, seed, part
+        )
+        self.searched = True
+
     def polish(self, time_limit_s: float) -> None:
         """Improve the incumbent piece by piece."""
         if self.starts is None or self.closed or self.clock.left_s <= 0:
             return
-        contest = self.contest
-        placement = Placement(
-            contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets
-        )
         part = self.clock.part(time_limit_s)
-        self.starts = improve(placement, contest.weights, self.starts, self.bound, self.options, part)
+        self.starts = improve(
+            self._placement, self.contest.weights, self.starts, self.bound, self.options, part
+        )
         self.clock.stopped |= part.stopped
         self.searched = True
 
     def run_whole(self) -> None:
         """Search with the solver on the whole problem, and piece by piece, until nothing is left open."""
-        everything, workers = machines(self.contest.tasks), self.options.workers
-        limit_s = self.clock.limit_s
+        workers, limit_s = self.options.workers, self.clock.limit_s
         phases: tuple[Callable[[], None], ...] = (
-            lambda: self.relax(everything, folded=False),
-            lambda: self.solve(everything, ALONE_SHARE * limit_s, 1),
-            lambda: self.solve(everything, FIRST_SHARE * limit_s, workers),
+            self.relax,
+            lambda: self.ruin(FIRST_ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.solve(ALONE_SHARE * limit_s, 1),
+            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.solve(FIRST_SHARE * limit_s, workers),
             lambda: self.polish(PIECES_SHARE * limit_s),
-            lambda: self.relax(everything, folded=True),
-            lambda: self.solve(everything, self.clock.left_s, workers),
+            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
+            self.fold,
+            lambda: self.solve(self.clock.left_s, workers),
         )
         for phase in phases:
             if self.closed or self.clock.left_s <= 0:
@@ -214,9 +251,11 @@ class _Search:
             phase()
 
     def run_by_pieces(self) -> None:
-        """Bound by the knapsack and improve the incumbent piece by piece."""
-        self.relax(machines(self.contest.tasks), folded=False)
-        self.polish(self.clock.left_s)
+        """Bound by the knapsack and improve the incumbent piece by piece, in turns of two ways."""
+        self.relax()
+        while self.starts is not None and not self.closed and self.clock.left_s > 0:
+            self.ruin(ROUNDS, TURN_SHARE * self.clock.limit_s)
+            self.polish(TURN_SHARE * self.clock.limit_s)
 
 
 def admit_best(contest: Contest, given: Sequence[Starts], options: Options, clock: Clock) -> Best:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from linux_qdisc.wifi_stations import WifiStation
-from qos.cli.adapt_topology import adapt_topology
+from qos.cli.adapt_topology import TopologyRequest, adapt_topology
 from qos.cli.common import CommandSettings
 from qos.crosslayer.amc_arq import loss_on_a_constant_channel
 from qos.crosslayer.channel.fading import NakagamiFading
+from qos.crosslayer.harq import Combining
 from qos.crosslayer.link_design import design_class, model_link, retransmission_limit
 from qos.crosslayer.link_simulation import simulate_link
 from qos.crosslayer.modes import HIPERLAN2
@@ -55,6 +56,26 @@ def test_a_tighter_deadline_admits_less_and_allows_fewer_attempts() -> None:
     assert [retransmission_limit(d, 1e-3) for d in (None, 0.1, 0.003, 0.001, 0.0001)] == [7, 7, 2, 0, None]
 
 
+@pytest.mark.parametrize("harq", ["type-1", "chase", "incremental"])
+@pytest.mark.parametrize("doppler_hz", [10.0, 80.0])
+def test_the_bounds_hold_with_harq_too(harq: Combining, doppler_hz: float) -> None:
+    model = model_link(*one_link(doppler_hz=doppler_hz))
+    demand = FlowDemand("a", "b", 1e5, delay_bound_s=0.1, loss=0.01)
+    found = design_class(model, demand, harq)
+    (check,) = simulate_link(model, (found,), seed=3)
+    assert found.harq is not None
+    assert found.loss == found.harq.loss <= demand.loss
+    assert check.loss <= demand.loss
+    assert check.late <= demand.violation_probability
+
+
+def test_combining_saves_power() -> None:
+    model = model_link(*one_link(snr_db=20.0, tx_power_dbm=20.0))
+    demand = FlowDemand("a", "b", 1e6, delay_bound_s=0.1, loss=0.01)
+    plain, combined = (design_class(model, demand, kind) for kind in ("type-1", "chase"))
+    assert combined.power_dbm < plain.power_dbm
+
+
 def test_less_power_is_used_where_less_is_asked() -> None:
     model = model_link(*one_link(snr_db=25.0, tx_power_dbm=20.0))
     low, high = (design_class(model, FlowDemand("a", "b", r, delay_bound_s=0.1)) for r in (1e5, 2e7))
@@ -78,7 +99,7 @@ def test_the_published_thresholds_keep_the_loss_on_a_constant_channel() -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *demands: str, link: str | None = None) -> dict[str, Any]:
-    adapt_topology(CommandSettings(as_json=True), "campus", link, demands, None)
+    adapt_topology(CommandSettings(as_json=True), TopologyRequest("campus", link, demands, None))
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     return document
 
@@ -97,7 +118,7 @@ def test_json_has_the_settings_the_prediction_and_the_check(capsys: pytest.Captu
 
 
 def test_the_table_names_every_class(capsys: pytest.CaptureFixture[str]) -> None:
-    adapt_topology(CommandSettings(), "campus", "cell--scooter", "cloud-gaming", None)
+    adapt_topology(CommandSettings(), TopologyRequest("campus", "cell--scooter", ("cloud-gaming",), None))
     text = capsys.readouterr().out
     assert "cell--scooter: mean SNR 12.0 dB" in text
     assert "cloud-gaming is not carried" in text
@@ -109,12 +130,33 @@ def test_a_device_is_shown_with_what_it_carries(
 ) -> None:
     station = WifiStation("02:00:00:00:00:01", -60, tx_bitrate_bps=100_000_000, tx_packets=9, tx_retries=1)
     monkeypatch.setattr("linux_qdisc.wifi_stations.read_stations", lambda _: (station,))
-    adapt_topology(CommandSettings(as_json=as_json), None, None, ("voice", "cloud-gaming"), "wlan9")
+    request = TopologyRequest(None, None, ("voice", "cloud-gaming"), "wlan9")
+    adapt_topology(CommandSettings(as_json=as_json), request)
     text = capsys.readouterr().out
     assert "only 9 packets were sent so far" in text
     assert ("02:00:00:00:00:01, signal -60 dBm: carries about 63mbit" in text) is not as_json
     if as_json:
         assert [each["carried"] for each in json.loads(text)["stations"][0]["classes"]] == [True, False]
+
+
+def test_retry_limits_are_set_by_access_category(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = WifiStation("02:00:00:00:00:01", tx_bitrate_bps=100_000_000, tx_packets=9000, tx_retries=1000)
+    monkeypatch.setattr("linux_qdisc.wifi_stations.read_stations", lambda _: (station,))
+    told: list[Any] = []
+    monkeypatch.setattr("linux_qdisc.wifi_retries.set_retries", lambda *call: told.append(call))
+    classes = ("voice", "gaming", "streaming-video,rate=2mbit", "rate=1mbit,loss=0.5")
+    for asked in (False, True):
+        request = TopologyRequest(None, None, classes, "wlan9", set_retries=asked)
+        adapt_topology(CommandSettings(as_json=True), request)
+        (entry,) = json.loads(capsys.readouterr().out)["stations"]
+        # Loss 1e-2, 1e-6 and 0.5 at an error rate of 10 % take 1, 5 and no retries.
+        assert entry["retries_by_category"] == {"VO": 1, "VI": 5, "BE": 0}
+        assert len(told) == int(asked)
+    dev, limits, address = told[0]
+    assert (dev, address) == ("wlan9", "02:00:00:00:00:01")
+    assert {limit.tids: limit.retries for limit in limits} == {(6, 7): 1, (4, 5): 5, (0, 3): 1}
 
 
 @pytest.mark.parametrize(
@@ -129,8 +171,9 @@ def test_a_device_is_shown_with_what_it_carries(
         (("campus", None, ("rate=1mbit,loss=high",), None), ValueRefusedError, "loss must be"),
         (("no-such", None, (), None), QosError, "no-such"),
         (("campus", None, (), "wlan0"), ValueRefusedError, "--dev takes no TOPOLOGY"),
+        ((None, None, (), "wlan0", "chase"), ValueRefusedError, "no --harq"),
     ],
 )
 def test_bad_input_is_refused(arguments: Any, error: type[QosError], words: str) -> None:
     with pytest.raises(error, match=words):
-        adapt_topology(CommandSettings(), *arguments)
+        adapt_topology(CommandSettings(), TopologyRequest(*arguments))

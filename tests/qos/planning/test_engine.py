@@ -12,9 +12,12 @@ from qos.demands import EntanglementDemand, FlowDemand
 from qos.engine import plan, replan
 from qos.engine.explain import apply_change
 from qos.plan_changes import diff
+from qos.plan_check import violations
 from qos.plan_files import plan_from_json
+from qos.plan_simulation import PlayOptions, simulate_plan
 from qos.planning import Plan, PlanOptions, Scenario
 from qos.scenarios import load, scenario
+from topologies.files import load as load_topology
 from topologies.links import WiredLink
 from topologies.model import Node, Topology
 
@@ -87,7 +90,24 @@ def test_an_elastic_demand_gets_its_fair_part_of_what_is_left() -> None:
     found = plan(scenario(diamond(), [fixed, *greedy]))
     assert found.flows["fixed"].rate_bps == 4e6
     total = sum(flow.rate_bps for flow in found.flows.values())
-    assert total == pytest.approx(0.9 * 2e7, rel=1e-6)
+    assert total * 1514 / 1500 == pytest.approx(0.9 * 2e7, rel=1e-6)
+
+
+def test_headers_of_small_packets_count_on_wires() -> None:
+    small = FlowDemand("a", "b", 1e9, min_rate_bps=1e5, packet_bytes=70, name="small")
+    found = plan(scenario(diamond(), [small]))
+    assert found.flows["small"].rate_bps * 84 / 70 == pytest.approx(0.9 * 1e7, rel=1e-6)
+
+
+def test_a_slow_direction_keeps_room_for_the_acknowledgements_of_the_fast_one() -> None:
+    nodes = [Node("a"), Node("b")]
+    shares = []
+    for reverse_bps in (10_000_000, 100_000_000, 1_000_000_000):
+        wire = WiredLink("a", "b", 10_000_000, reverse_rate_bps=reverse_bps)
+        bulk = FlowDemand("a", "b", 1e9, min_rate_bps=1e5, name="bulk")
+        link = plan(scenario(Topology(nodes, [wire]), [bulk])).links[0]
+        shares.append(link.usable_bps / link.rate_bps)
+    assert shares == pytest.approx([0.9, 0.9 - 9 * 66 / 3028, 0.45])
 
 
 def test_a_profile_gets_one_of_its_rates() -> None:
@@ -160,6 +180,22 @@ def test_without_control_in_the_topology_pairs_are_scheduled_alone() -> None:
     assert found.flows == {}
     assert found.schedule is not None
     assert found.schedule.tasks[0].name == "k"
+
+
+def test_pairs_of_any_rates_are_planned_and_none_fails_the_plan() -> None:
+    star = load_topology("star")
+    asked = [
+        EntanglementDemand(one, other, rate, 0.65, probability=0.9)
+        for one, other, rate in (("0", "1", 0.37), ("1", "2", 0.9), ("0", "2", 0.11), ("0", "1", 1e-9))
+    ]
+    found = plan(scenario(star, [*asked, EntanglementDemand("0", "1", 1e9, 0.65)]))
+    assert found.schedule is not None
+    assert found.schedule.hyperperiod_slots <= 1 << 16
+    assert [one.name for one in found.rejected] == ["0-1#3"]
+    for one, wanted in zip(found.entanglement.values(), asked, strict=True):
+        assert one.rate_ebit_per_s >= wanted.rate_ebit_per_s
+    assert not violations(found)
+    assert simulate_plan(found, PlayOptions(runs=1)).demands
 
 
 def test_nothing_asked_gives_an_empty_plan() -> None:

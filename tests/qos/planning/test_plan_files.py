@@ -118,7 +118,7 @@ def broken(document: dict[str, Any], path: list[Any], value: Any) -> dict[str, A
         (["scenario", "digest"], "0", "scenario.digest: '0' is not that of its topology"),
         (["scenario", "topology", "links", 0, "rate"], "x", "links[0].rate"),
         (["scenario", "flows", 0, "priority"], 9, "scenario.flows[0]: priority must be"),
-        (["options", "usable"], 2, "options: usable must be"),
+        (["scenario", "options", "usable"], 2, "scenario.options: usable must be"),
     ],
 )
 def test_a_wrong_document_is_refused_with_its_key(

@@ -53,7 +53,12 @@ def test_every_problem_is_told_at_once_with_file_and_key(tmp_path: Path) -> None
     with pytest.raises(ScenarioError) as caught:
         load(network)
     text = str(caught.value)
-    for part in ("links[0].rate", "demands[0]: profile 'voise'", "demands[1]: rate is missing", "demands[2]"):
+    for part in (
+        "links[0].rate",
+        "demands[0].profile: profile 'voise'",
+        "demands[1]: rate is missing",
+        "demands[2]",
+    ):
         assert part in text
     assert text.count("net.yaml") >= 4
 
@@ -66,7 +71,7 @@ def test_every_problem_is_told_at_once_with_file_and_key(tmp_path: Path) -> None
         ("demands: [{kind: fluid, ends: [a, b]}]", "demands[0].kind: expected flow or entanglement"),
         ("demands: [{profile: voice, ends: [a, z]}]", "demands[0].destination: there is no node 'z'"),
         ("demands: [{profile: voice, ends: [a, a]}]", "demands[0]: destination must be another node"),
-        ("demands: [{profile: voice, ends: [a, b], rat: 1}]", "demands[0]: demand: unknown figure 'rat'"),
+        ("demands: [{profile: voice, ends: [a, b], rat: 1}]", "demands[0].rat: unknown key 'rat'"),
         ("demands: [{name: x, profile: voice, ends: [a, b]}, {name: x, profile: voice, ends: [a, b]}]",
          "demands[1].name: 'x' is there already as demands[0]"),
         ("quantum: {guard_time: 0s, controller: a}", "quantum.guard_time: expected a finite number more"),
@@ -95,6 +100,36 @@ def test_a_wrong_second_file_is_refused(tmp_path: Path, text: str, problem: str)
         load(network, written(tmp_path / "d.yaml", text))
     assert "d.yaml" in str(caught.value)
     assert problem in str(caught.value)
+
+
+def test_a_demand_for_pairs_is_judged_number_by_number(tmp_path: Path) -> None:
+    asked = "demands: [{ends: [a, b], rate_ebit_per_s: -1, min_fidelity: 2, probability: 3, pairs: 0}]\n"
+    with pytest.raises(ScenarioError) as caught:
+        load(written(tmp_path / "net.yaml", NETWORK + asked))
+    for key in ("rate_ebit_per_s", "min_fidelity", "probability", "pairs"):
+        assert f"demands[0].{key}: " in str(caught.value)
+
+
+def test_pairs_are_wanted_with_a_probability_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    asked = "- {ends: [a, b], rate_ebit_per_s: 1, min_fidelity: 0.7}\n"
+    certain = asked.replace("}", ", probability: null}")
+    network = written(tmp_path / "net.yaml", NETWORK)
+    made = load(network, written(tmp_path / "d.yaml", asked + certain))
+    assert [one.demand.probability for one in made.entanglement] == [0.9, None]
+
+
+def test_demands_are_drawn_by_a_seed() -> None:
+    first, again, other = (load("campus", "random:12", seed=seed).flows for seed in (3, 3, 4))
+    assert len(first) == 12
+    assert first == again
+    assert first != other
+    assert sum(flow.rate_bps for flow in load("campus", "gravity:1gbit").flows) == pytest.approx(1e9)
+
+
+@pytest.mark.parametrize("text", ["random:many", "random:0", "random:-1", "gravity:much"])
+def test_a_generator_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ValueRefusedError):
+        load("campus", text)
 
 
 def test_nameless_demands_get_names_and_double_names_are_refused() -> None:

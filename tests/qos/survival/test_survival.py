@@ -46,6 +46,24 @@ def test_a_backup_shares_nothing_with_the_first_path() -> None:
     assert (found.path, found.backup) == (("s", "a", "t"), ("s", "b", "t"))
 
 
+def test_only_flows_that_want_protection_get_a_backup_and_who_gets_none_is_told() -> None:
+    network = Topology(
+        [Node(name) for name in "abcz"],
+        [WiredLink(*ends, 10_000_000) for ends in ("ab", "bc", "ac", "cz")],
+    )
+    flows = [
+        FlowDemand("a", "c", 1e6, name="safe", protection=True),
+        FlowDemand("a", "z", 1e6, name="lost", protection=True),
+        FlowDemand("a", "c", 1e6, name="plain"),
+    ]
+    protected = protect(make_plan(scenario(network, flows)))
+    assert protected.flows["safe"].backup == ("a", "b", "c")
+    assert protected.flows["lost"].backup is None
+    assert "no path that fails with nothing of it" in protected.flows["lost"].reason
+    assert protected.flows["plain"].backup is None
+    assert protect(protected) == protected
+
+
 def test_links_in_one_duct_are_no_backup_of_each_other() -> None:
     risks = RiskGroups({"duct": frozenset({"sa", "sb"})})
     assert protect(planned(flow("x", 10)), risks).flows["x"].backup == ("s", "c", "t")

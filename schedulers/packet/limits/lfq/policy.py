@@ -14,6 +14,7 @@ import numpy as np
 
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
+from schedulers.packet.limits.fair_room import FairRoom
 from schedulers.packet.limits.lfq.online import Learner, fortune_of
 from schedulers.packet.limits.lfq.step import (
     LINK_MEMORY,
@@ -88,12 +89,13 @@ class Lfq:
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
         self._known = np.zeros((2, context.slots))
+        self._fair = FairRoom(context)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
         poll = self._as_known(as_poll(counters), slot)
-        memory = self._memory[:, slot]
+        memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         remember(memory, poll, dt_s)
         x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
@@ -105,7 +107,8 @@ class Lfq:
         among = company(memory, self._link_bytes_s, self._early, self._least, self._frame)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
-        return self._explored(wanted, slot).astype(np.int64)
+        limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s)
+        return limits.astype(np.int64)
 
     def _explored(self, wanted: Float64, slot: Int64) -> Float64:
         """Give the limits to be in force: while it learns, not always those that the policy knows of."""

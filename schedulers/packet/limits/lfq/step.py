@@ -51,8 +51,6 @@ EARLY_RTT_S = 0.015
 ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
-MOST_LIFT = 1.0
-"""The logarithm of the best limit is taken to be at most so much more for a flow that gets less than others."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
 ROOM_FRAMES = 1.0
@@ -75,6 +73,7 @@ RECENT_WEIGHT = 0.4
 FINE = 0.005
 """Shares of the rate around this size are told apart: what a too short limit loses is of this order."""
 LEAST_RATE = 1.0  # bytes/s
+GRAIN_BYTES = 1e-3
 
 
 class Poll(NamedTuple):
@@ -146,16 +145,12 @@ class Company(NamedTuple):
         Limit of a flow that has sent its initial window, shape ``(n,)``.
     part_bytes
         The flow's part of what all flows together may queue to repair losses.
-    lift
-        Added to the logarithm of the best limit, shape ``(n,)``: a flow that loses packets and gets less than
-        the others has too short a queue for its sender, even where the link is busy.
     """
 
     least_bytes: float
     first_bytes: Float64
     early_bytes: Float64
     part_bytes: float
-    lift: Float64
 
 
 def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
@@ -316,9 +311,7 @@ def company(
     first = min(part, max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
     longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0)
     early = np.maximum(early_bytes / flows * longer, floor)
-    behind = np.minimum(np.maximum(np.log(total / flows / sent), 0.0), MOST_LIFT)
-    lift = np.where(memory[EVENTS] > 0.0, behind, 0.0)
-    return Company(floor, np.maximum(first, early), early, part, lift)
+    return Company(floor, np.maximum(first, early), early, part)
 
 
 def features(
@@ -439,7 +432,6 @@ def apply(
         Largest frame.
     """
     limit = poll.limit_bytes
-    distance = distance + among.lift
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.
@@ -464,7 +456,9 @@ def apply(
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
     shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
     room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
-    size = np.floor(np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes))
+    size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
+    # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
+    size = np.floor(size + GRAIN_BYTES)
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)
     memory[IN_FORCE] = size
     return size

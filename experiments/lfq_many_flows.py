@@ -1,6 +1,6 @@
-"""Many flows with mixed senders and round-trip times: is the learned queue fair, full and short?
+"""Many flows with mixed senders and round-trip times: how fair, full and short the learned queue is.
 
-`python -m experiments.lfq_many_flows [--quick] [--detection sack|rack] [--flows N ...] [--rate RATE ...] [--out DIR]`
+`python -m experiments.lfq_many_flows [--quick] [--detection sack|rack] [--flows N ...] [--rate RATE ...]`
 
 Each case is a number of bulk flows through one bottleneck with a part of the queue for each flow, as on the
 host. Senders take turns (NewReno, CUBIC, BIC, BBR), round-trip times are drawn log-uniformly from 5 to

@@ -1,4 +1,4 @@
-"""The first two seconds of a flow: does the learned queue cut slow start too early?
+"""The first two seconds of a flow: what the learned queue costs in slow start.
 
 `python -m experiments.lfq_slow_start [--quick] [--out DIR]`
 

@@ -16,7 +16,7 @@ from schedulers.packet.limits import FlowCounters, QueueContext, first_limit_byt
 from schedulers.packet.limits.lfq import step
 from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq
-from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply
+from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply, company
 from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
@@ -78,8 +78,9 @@ def test_the_shortest_limit_holds_three_whole_frames(frame_bytes: float) -> None
     zero, least = np.zeros(1), 3 * frame_bytes
     limit = np.array([60_000.0])
     for _ in range(400):
-        poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero)
-        limit = apply(network, memory, poll, zero - 9.0, least, least, 1e6, frame_bytes)
+        poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero, zero)
+        among = company(memory, 1e6, least, least, frame_bytes)
+        limit = apply(network, memory, poll, zero - 9.0, among, 1e6, frame_bytes)
     assert limit == least
 
 

@@ -268,8 +268,8 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[SINCE_SUM] *= quiet
     memory[LOWEST] = memory[LOWEST] * quiet + event
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
-    # A window comes as a burst until it fills the path, a round-trip time after the one before; the handshake is
-    # the first. The polls at which nothing came say how long that is at least.
+    # A window comes as a burst until it fills the path, a round-trip time after the one before; the handshake
+    # is the first. The polls at which nothing came say how long that is at least.
     calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
     burst = calm & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
     shortest = np.where(memory[RTT_S] > 0.0, np.minimum(memory[RTT_S], poll.quiet_s), poll.quiet_s)

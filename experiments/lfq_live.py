@@ -4,9 +4,9 @@
 
 One bulk flow of this kernel's TCP (Reno, CUBIC, BBR) through each queue, at 10, 50 and 200 Mbit/s and
 round-trip times of 10 and 40 ms. Prints utilisation and mean queueing delay of `lfq`, of `sawtooth`, and of
-limits fixed at one bandwidth-delay product, and whether `lfq` uses at least 97 %, waits at most half as long as
-the fixed limit, and is no worse than `sawtooth` in either. Every run is written when it is done; an interrupted
-command goes on.
+limits fixed at one bandwidth-delay product, and whether `lfq` uses at least 97 %, waits at most half as long
+as the fixed limit, and is no worse than `sawtooth` in either. Every run is written when it is done; an
+interrupted command goes on.
 Needs root or `unshare -rn`, and the kernel's bbr module for BBR. What is measured is real time: on a machine
 that is busy with something else the control loop and the senders come late, and all queues suffer.
 """

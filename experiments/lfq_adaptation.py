@@ -5,8 +5,8 @@
 The learner of `qos attach --learn` runs on the simulator as it runs on a host: flows of one sender through a
 fair queue, weights that were trained without that sender (`experiments.lfq_policy_training --without NAME`),
 and nothing but polled counters. Afterwards what was learned is frozen; it and the weights from which it
-began are each run, without learning, on the same flows with other round-trip times. Prints utilisation, mean delay and
-reward of both, with alpha of the preference, and the learner's own standing.
+began are each run, without learning, on the same flows with other round-trip times. Prints utilisation, mean
+delay and reward of both, with alpha of the preference, and the learner's own standing.
 """
 
 from __future__ import annotations

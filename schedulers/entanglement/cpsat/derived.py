@@ -87,15 +87,20 @@ class DerivedMachines:
     ----------
     tasks
         The tasks; machines refer to them by index. Of very many nothing is derived.
+
+    Attributes
+    ----------
+    separation
+        How far apart the tasks start (`conflicts.separations`), None where there are too many.
     """
 
     def __init__(self, tasks: Sequence[PeriodicTask]) -> None:
         self._tasks = tasks
         pairs = sum(len(users) ** 2 for users in qubit_users(tasks).values()) // 2
-        self.possible = pairs <= MAX_PAIRS
-        if not self.possible:
+        self.separation: NDArray[np.int64] | None = None
+        if pairs > MAX_PAIRS:
             return
-        self._separation = separations(tasks)
+        self._separation = self.separation = separations(tasks)
         self._conflict = self._separation > NO_CONFLICT
         total = self._separation + self._separation.T
         self._strength = np.where(self._conflict, total, NO_CONFLICT).astype(np.float64)
@@ -103,7 +108,7 @@ class DerivedMachines:
 
     def contended(self) -> list[Machine]:
         """Make the machines that matter most if everybody were served."""
-        if not self.possible:
+        if self.separation is None:
             return []
         groups = self._busiest(self._rates)
         made = [machine for group in groups if (machine := self._machine(group, self._rates)) is not None]
@@ -128,7 +133,7 @@ class DerivedMachines:
         list of Machine
             The most overloaded ones, the worst first; empty where the choice overloads none that is found.
         """
-        if not self.possible:
+        if self.separation is None:
             return []
         loads = np.clip(admitted, 0, 1) * self._rates * hyperperiod_slots
         found: list[tuple[float, Machine]] = []

@@ -9,7 +9,7 @@ piece (`neighbourhood`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
@@ -20,6 +20,7 @@ from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementMode
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
 from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
+from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
 
@@ -136,6 +137,7 @@ class _Search:
         self.ruins = 0
         self.machines: tuple[Machine, ...] = ()
         self.loads: tuple[Machine, ...] = ()
+        self.limits: tuple[InstanceLimit, ...] = ()
 
     @property
     def closed(self) -> bool:
@@ -151,11 +153,11 @@ class _Search:
         self.machines = tuple(question.machines)
         bound, tight = tightened(question, derived, seconds)
         self.bound = min(self.bound, bound)
-        self.loads = tuple(tight.machines[len(self.machines) :])
+        self.loads, self.limits = tuple(tight.machines[len(self.machines) :]), tuple(tight.limits)
 
     def fold(self) -> None:
         """Lower the bound by the folded relaxation."""
-        question = self._question((*self.loads, *self.machines))
+        question = replace(self._question((*self.loads, *self.machines)), limits=self.limits)
         window = window_for(question)
         if window is not None:
             self.clock.say("stronger bound")
@@ -178,6 +180,7 @@ class _Search:
                 contest.kept,
                 contest.fixed_offsets,
                 loads=self.loads,
+                limits=self.limits,
             )
         )
         worth = sum(weight * x for weight, x in zip(contest.weights, whole.present, strict=True))

@@ -385,7 +385,8 @@ def features(
     x[22] = fine[3]
     x[29] = fine[4]
     x[31] = fine[5]
-    return np.clip(x, -3.0, 3.0)
+    clipped: Float64 = np.clip(x, -3.0, 3.0)
+    return clipped
 
 
 def evaluate(network: Network, x: Float64) -> Float64:

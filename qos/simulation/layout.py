@@ -357,6 +357,8 @@ def _place(name: str) -> int:
     return int(FLOW_DTYPE.fields[name][1])  # type: ignore[index]
 
 
+SEGMENT_BYTES = SEGMENT_DTYPE.itemsize
+SCOREBOARD_BYTE = _place("ring")
 SENDER_BYTES = _place("hystart_found")
 """Where the part of a flow ends that an acknowledgement needs."""
 RECEIVER_FIRST_BYTE = _place("hops")

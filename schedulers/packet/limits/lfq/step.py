@@ -385,8 +385,7 @@ def features(
     x[22] = fine[3]
     x[29] = fine[4]
     x[31] = fine[5]
-    clipped: Float64 = np.clip(x, -3.0, 3.0)
-    return clipped
+    return np.clip(x, -3.0, 3.0)
 
 
 def evaluate(network: Network, x: Float64) -> Float64:
@@ -402,8 +401,9 @@ def evaluate(network: Network, x: Float64) -> Float64:
     inner += network.second_bias.astype(np.float32)
     np.tanh(inner, inner)
     linear = network.direct.astype(np.float32) @ single
-    distance = (network.output.astype(np.float32) @ inner + linear)[0]
-    return distance.astype(np.float64) + network.bias[0]
+    single_distance = (network.output.astype(np.float32) @ inner + linear)[0]
+    distance: Float64 = single_distance.astype(np.float64) + network.bias[0]
+    return distance
 
 
 def apply(

@@ -22,7 +22,17 @@ import numpy as np
 
 from experiments.entry import run as run_command
 from qos.errors import InputError
-from qos.training.lfq_2020 import OFFLINE_BATCH, ONLINE_BATCH, Networks, Plan, Step, held_out_reward, train
+from qos.simulation.scenario import check_range, check_whole
+from qos.training.lfq_2020 import (
+    HELD_OUT_SEED,
+    OFFLINE_BATCH,
+    ONLINE_BATCH,
+    Networks,
+    Plan,
+    Step,
+    held_out_reward,
+    train,
+)
 from schedulers.packet.lfq_2020.weights import WEIGHTS, save_weights
 
 EVERY = 50
@@ -104,6 +114,14 @@ def _write(folder: Path, name: str, networks: Networks, progress: Progress) -> N
         _plot(folder, name, progress.curve)
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    check_whole("--jobs", arguments.jobs, 1, 4096)
+    check_whole("--lag", arguments.lag, 0, 64)
+    check_whole("--batches", arguments.batches, 1, 10**9)
+    check_whole("--seed", arguments.seed, 0, HELD_OUT_SEED - 1)
+    check_range("--minutes", arguments.minutes, 0, 1e6)
+
+
 def main() -> None:
     """Train one variant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,6 +135,7 @@ def main() -> None:
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from this checkpoint")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_training"))
     arguments = parser.parse_args()
+    _check(arguments)
     mode, alpha = arguments.variant.split("-")
     batches = 100 if arguments.quick else arguments.batches
     plan = Plan(mode, float(alpha), batches, arguments.seed, arguments.jobs, arguments.lag)

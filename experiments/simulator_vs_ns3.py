@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qos.simulation import Flow, Result, Simulation, Transport, dumbbell
+from qos.simulation import Flow, Result, Simulation, dumbbell
+from qos.simulation.scenario import transport_of
 from schedulers.packet.registry import queue
 
 DISCIPLINES = {
@@ -84,7 +85,7 @@ def _mean(rows: list[dict[str, str]]) -> dict[str, str]:
 def simulate(row: dict[str, str], seed: int) -> Result:
     """Run the scenario of one row."""
     parameters: dict[str, object] = {"limit_packets": int(row["limit"][:-1])} if row["limit"] else {}
-    flow = Flow(row["cc"].lower(), "left", "right", transport=Transport(recovery=row["recovery"]))
+    flow = Flow(row["cc"].lower(), "left", "right", transport=transport_of("ns3", recovery=row["recovery"]))
     scenario = dumbbell(
         (flow,) * int(row.get("nflows", 1)),
         rate_bps=round(float(row["bw_mbit"]) * 1e6),

@@ -320,6 +320,7 @@ _FLOW_APPLICATION = [
 
 _FLOW_SELDOM = [
     ("handshake", "i8"),
+    ("handshake_sample", "i8"),
     ("initial_window_bytes", "i8"),
     ("delayed_ack_ns", "i8"),
     ("delayed_ack_deadline_ns", "i8"),

@@ -27,7 +27,7 @@ from schedulers.entanglement.cpsat.conflicts import (
 from schedulers.entanglement.tasks import PeriodicTask
 
 MAX_PAIRS = 60_000
-"""Pairs that share a qubit, counted once a qubit; above, they are not compared, which would take seconds."""
+"""Pairs that are compared where nothing else is said; many more take seconds."""
 
 MAX_CLIQUE = 100
 MAX_GROUPS = 16
@@ -86,7 +86,9 @@ class DerivedMachines:
     Parameters
     ----------
     tasks
-        The tasks; machines refer to them by index. Of very many nothing is derived.
+        The tasks; machines refer to them by index.
+    most_pairs
+        Pairs that share a qubit, counted once a qubit, above which nothing is derived.
 
     Attributes
     ----------
@@ -94,11 +96,11 @@ class DerivedMachines:
         How far apart the tasks start (`conflicts.separations`), None where there are too many.
     """
 
-    def __init__(self, tasks: Sequence[PeriodicTask]) -> None:
+    def __init__(self, tasks: Sequence[PeriodicTask], most_pairs: int = MAX_PAIRS) -> None:
         self._tasks = tasks
         pairs = sum(len(users) ** 2 for users in qubit_users(tasks).values()) // 2
         self.separation: NDArray[np.int64] | None = None
-        if pairs > MAX_PAIRS:
+        if pairs > most_pairs:
             return
         self._separation = self.separation = separations(tasks)
         self._conflict = self._separation > NO_CONFLICT

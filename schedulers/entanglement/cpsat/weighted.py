@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
 from schedulers.entanglement.cpsat.conflicts import Machine, qubit_machines, uncovered
-from schedulers.entanglement.cpsat.derived import DerivedMachines
+from schedulers.entanglement.cpsat.derived import MAX_PAIRS, DerivedMachines
 from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend, fill
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
@@ -33,6 +33,9 @@ ALONE_SHARE = 0.1
 
 TURN_SHARE = 0.1
 """Of the time for each turn where there are only turns."""
+
+PAIRS_A_SECOND = 20_000
+"""Pairs of tasks that may be compared for each second of the time limit: a few per cent of it."""
 
 FIRST_ROUNDS, ROUNDS = 300, 8000
 """Changes that are tried before the solver begins, and later."""
@@ -148,7 +151,8 @@ class _Search:
         """Lower the bound by the knapsack, and note the machines that it rests on."""
         self.clock.say("bound")
         seconds = min(KNAPSACK_SHARE * self.clock.limit_s, self.clock.left_s)
-        derived = DerivedMachines(self.contest.tasks)
+        most_pairs = max(MAX_PAIRS, int(PAIRS_A_SECOND * self.clock.limit_s))
+        derived = DerivedMachines(self.contest.tasks, most_pairs)
         question = self._question(uncovered(derived.contended() + qubit_machines(self.contest.tasks)))
         self.machines = tuple(question.machines)
         bound, tight = tightened(question, derived, seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import time
@@ -81,12 +82,21 @@ def scaling(repeats: int) -> list[dict[str, float]]:
     rows = []
     for flows in (10, 100, 1000, 10_000):
         plan = scenario(("newreno",) * flows, 2.0 * flows, max(2000.0 / flows, 1.0) if flows < 1000 else 2.0)
-        measured = speed(plan, max(repeats // 2, 1))
+        measured = speed(plan, min(repeats, 3))
         nanoseconds = 1e9 / measured["packets_per_cpu_s"]
         rows.append(
             {"flows": flows, "ns_per_packet": nanoseconds, "bytes_per_flow": measured["memory_bytes"] / flows}
         )
     return rows
+
+
+def growth(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Compare the growth of a packet's cost from the fewest to the most flows with that of the logarithm."""
+    first, last = rows[0], rows[-1]
+    return {
+        "cost": last["ns_per_packet"] / first["ns_per_packet"],
+        "log_flows": math.log(last["flows"]) / math.log(first["flows"]),
+    }
 
 
 def batches() -> list[dict[str, float]]:
@@ -119,6 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     document: dict[str, Any] = {"schema": 1, "compile_or_load_cpu_s": compile_cost_s()}
     document["against_ns3"] = against_ns3(options.ns3, repeats)
     document["scaling"] = scaling(repeats)
+    document["growth"] = growth(document["scaling"])
     if not options.quick:
         document["batch"] = batches()
     if options.json:
@@ -138,6 +149,10 @@ def main(arguments: list[str] | None = None) -> None:
             f"{row['flows']:6d} flows: {row['ns_per_packet']:7.0f} ns a packet, "
             f"{row['bytes_per_flow']:8.0f} B a flow"
         )
+    print(
+        f"a packet costs {document['growth']['cost']:.2f} times as much, "
+        f"log n is {document['growth']['log_flows']:.2f} times as much"
+    )
     for row in document.get("batch", []):
         print(f"200 scenarios, jobs={row['jobs']}: {row['wall_s']:.2f} s")
 

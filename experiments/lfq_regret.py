@@ -5,61 +5,94 @@
 Scenarios are drawn from the training ranges with a seed that training never uses. In each, every limit of
 `LIMITS` (frames, the same for every flow) is tried for the whole run; the best one is known only afterwards.
 Reward: bytes that left over what the link carries, minus alpha times the mean queue over the rate (the LFQ
-paper's, section III, in shares of the rate). With `--weights` a policy trained without a sender is judged,
-with `--senders` on flows of that sender alone.
+paper's, section III, in shares of the rate), of the whole run. With `--weights` a policy trained without a
+sender is judged, with `--senders` on flows of that sender alone. Every scenario is written when it is done: a
+run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
 from qos.training.scenarios import KINDS, LOSS_BASED, SENDERS, Ranges, draw_task
 from qos.training.selection import fixed_outcomes, policy_outcome
-from schedulers.packet.limits.lfq.step import Float64, Network
+from qos.workers import each, workers
+from schedulers.packet.limits.lfq.step import Network
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
 SEED = 2_000_003
 ALPHAS = (1.0, 10.0)
-LIMITS = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 4096, 43))))
-"""Frames."""
+LIMITS = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 4096, 25))))
+"""Frames; neighbours differ by a factor of about 1.41."""
+MOST_PACKETS = 30_000.0
+CHUNK = 4
+COLUMNS = (
+    "scenario",
+    "kind",
+    "rate_bps",
+    "flows",
+    "interval_s",
+    "alpha",
+    "reward",
+    "utilisation",
+    "delay_s",
+    "best_reward",
+    "best_utilisation",
+    "best_delay_s",
+    "best_limit_frames",
+)
+
+Row = list[str]
 
 
-def judge(network: Network, index: int, ranges: Ranges) -> Float64:
-    """Give the rewards in one scenario, shape ``(alphas, 2)``: the policy's and the best fixed limit's."""
-    task = draw_task(SEED, index, ranges)
-    fixed = fixed_outcomes(task, LIMITS)
+def judge(work: tuple[Network, list[int], Ranges]) -> list[Row]:
+    """Give the rows of some scenarios: what the policy and what the best fixed limit reach."""
+    network, indices, ranges = work
     rows = []
-    for alpha in ALPHAS:
-        ours = policy_outcome(network, task, alpha)
-        best = max(outcome.utilisation - alpha * outcome.delay_s for outcome in fixed)
-        rows.append((ours.utilisation - alpha * ours.delay_s, best))
-    return np.array(rows)
+    for index in indices:
+        task = draw_task(SEED, index, ranges)
+        fixed = fixed_outcomes(task, LIMITS)
+        for alpha in ALPHAS:
+            ours = policy_outcome(network, task, alpha)
+            worth = [outcome.utilisation - alpha * outcome.delay_s for outcome in fixed]
+            place = int(np.argmax(worth))
+            best = fixed[place]
+            figures = (
+                *(ours.utilisation - alpha * ours.delay_s, ours.utilisation, ours.delay_s),
+                *(worth[place], best.utilisation, best.delay_s),
+            )
+            about = (index, task.kind, task.rate_bps, task.flows, f"{task.interval_s:.4f}", f"{alpha:g}")
+            rows.append([*map(str, about), *(f"{value:.6f}" for value in figures), str(LIMITS[place])])
+    return rows
 
 
-def _report(kinds: list[str], rewards: Float64, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lfq_regret.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["scenario", "kind", "alpha", "reward", "best_fixed_reward"])
-        for index, kind in enumerate(kinds):
-            for place, alpha in enumerate(ALPHAS):
-                writer.writerow([index, kind, alpha, *(f"{value:.6f}" for value in rewards[index, place])])
-    print(f"{'kind':16}{'runs':>6}" + "".join(f"{f'alpha {alpha:g}':>30}" for alpha in ALPHAS))
-    names = np.array(kinds)
-    for kind in [*sorted(set(kinds)), "all"]:
-        chosen = rewards[(names == kind) | (kind == "all")]
+def _known(path: Path) -> dict[int, list[Row]]:
+    known: dict[int, list[Row]] = defaultdict(list)
+    if path.exists():
+        with path.open(newline="") as stream:
+            for row in list(csv.reader(stream))[1:]:
+                known[int(row[0])].append(row)
+    return {index: rows for index, rows in known.items() if len(rows) == len(ALPHAS)}
+
+
+def _report(rows: list[Row]) -> None:
+    columns = {name: np.array([row[place] for row in rows]) for place, name in enumerate(COLUMNS)}
+    print(f"{'kind':16}{'runs':>6}" + "".join(f"{f'alpha {alpha:g}':>32}" for alpha in ALPHAS))
+    for kind in [*sorted(set(columns["kind"])), "all"]:
         cells = ""
-        for place in range(len(ALPHAS)):
-            ours, best = chosen[:, place, 0], chosen[:, place, 1]
-            given_away = 100 * (1 - ours.mean() / best.mean())
-            cells += f"{ours.mean():9.4f} of {best.mean():7.4f} {given_away:+8.2f} %"
-        print(f"{kind:16}{len(chosen):6}  {cells}")
+        for alpha in ALPHAS:
+            chosen = (columns["alpha"] == f"{alpha:g}") & ((columns["kind"] == kind) | (kind == "all"))
+            ours = columns["reward"][chosen].astype(float).mean()
+            best = columns["best_reward"][chosen].astype(float).mean()
+            cells += f"{ours:11.4f} of {best:7.4f} {100 * (1 - ours / best):+8.2f} %"
+        print(f"{kind:16}{int(chosen.sum()):6}  {cells}")
 
 
 def main() -> None:
@@ -70,18 +103,31 @@ def main() -> None:
     parser.add_argument("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_regret"))
     arguments = parser.parse_args()
-    prepare()
     network = load_network(arguments.weights or SHIPPED)
+    prepare()
     lossy = any(name in LOSS_BASED for name in arguments.senders)
     kinds = tuple(kind for kind in KINDS if kind != "paper" or lossy)
-    ranges = Ranges(senders=tuple(arguments.senders), kinds=kinds)
+    ranges = Ranges(senders=tuple(arguments.senders), kinds=kinds, most_packets=MOST_PACKETS)
     count = 40 if arguments.quick else arguments.scenarios
-    found = Parallel(n_jobs=arguments.jobs)(delayed(judge)(network, i, ranges) for i in range(count))
-    drawn = [draw_task(SEED, index, ranges).kind for index in range(count)]
-    _report(drawn, np.array(found), arguments.out)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "lfq_regret.csv"
+    known = _known(path)
+    missing = [index for index in range(count) if index not in known]
+    work = [(network, missing[begin : begin + CHUNK], ranges) for begin in range(0, len(missing), CHUNK)]
+    with path.open("w", newline="") as stream, workers(arguments.jobs, arguments.cluster) as jobs:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for rows in known.values():
+            writer.writerows(rows)
+        stream.flush()
+        for rows in each(judge, work, jobs, "scenarios"):
+            writer.writerows(rows)
+            stream.flush()
+    _report([row for index, rows in sorted(_known(path).items()) if index < count for row in rows])
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

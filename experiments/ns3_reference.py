@@ -2,11 +2,22 @@
 
 ``PYTHON experiments/ns3_reference.py QDISC LIMIT RECOVERY RATE_MBIT RTT_MS DURATION_S RUN SENDER:COUNT ...``
 with a LIMIT like ``100p`` or ``-``. It imports nothing of this project: the wheel is in another environment.
+
+``PYTHON experiments/ns3_reference.py --grid WANTED.csv GRID.csv`` runs one flow for each row of WANTED.csv
+(columns `qdisc, limit, cc, recovery, bw_mbit, rtt_ms, dur_s, run`) and adds what is new to GRID.csv, which
+`experiments.simulator_vs_ns3 --grid` reads; interrupted, it goes on where it was.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+WANTED = ("qdisc", "limit", "cc", "recovery", "bw_mbit", "rtt_ms", "dur_s", "run")
+MEASURED = ("nflows", "thr_mbit", "avgq_exact", "maxq_exact", "tx_pkts", "drops")
 
 PROGRAM = r"""
 #include "ns3/core-module.h"
@@ -39,6 +50,7 @@ void Prepare(std::string recovery, uint32_t run) {
 }
 std::string Reference(std::string qdisc, std::string limit, std::string recovery, double mbit, double rtt_ms,
                       double duration, uint32_t run, std::string senders) {
+  g_area = g_last = 0; g_queue = g_max = g_sent = g_drops = 0;
   Prepare(recovery, run);
   NodeContainer nodes; nodes.Create(2);
   PointToPointHelper wire;
@@ -91,18 +103,44 @@ std::string Reference(std::string qdisc, std::string limit, std::string recovery
 """
 
 
+def extend(wanted: Path, grid: Path, reference: Callable[..., str]) -> None:
+    """Run the rows that a grid lacks, and add them."""
+    present: set[tuple[str, ...]] = set()
+    if grid.exists():
+        with grid.open(newline="") as file:
+            present = {tuple(row[name] for name in WANTED) for row in csv.DictReader(file)}
+    with wanted.open(newline="") as file, grid.open("a", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        if not present:
+            writer.writerow([*WANTED, *MEASURED])
+        for row in csv.DictReader(file):
+            if tuple(row[name] for name in WANTED) in present:
+                continue
+            limit, sender = row["limit"] or "-", f"{row['cc']}:1"
+            numbers = (row["bw_mbit"], row["rtt_ms"], row["dur_s"], row["run"])
+            got = json.loads(reference(row["qdisc"], limit, row["recovery"], *numbers, sender))
+            names = ("throughput_mbit", "mean_packets", "max_packets", "packets", "drops")
+            writer.writerow([*(row[name] for name in WANTED), 1, *(got[name] for name in names)])
+            out.flush()
+
+
 def main(arguments: list[str]) -> None:
     """Run one scenario."""
     from ns import ns  # type: ignore[import-not-found] # noqa: F401 - loads the libraries
 
     import cppyy  # type: ignore[import-not-found] # isort: skip
 
-    qdisc, limit, recovery, rate, rtt, duration, run, *senders = arguments
     cppyy.cppdef(PROGRAM)
-    result = cppyy.gbl.Reference(
-        qdisc, limit, recovery, float(rate), float(rtt), float(duration), int(run), " ".join(senders)
-    )
-    print(str(result))
+
+    def reference(qdisc: str, limit: str, recovery: str, *rest: str) -> str:
+        rate, rtt, duration, run, *senders = rest
+        numbers = float(rate), float(rtt), float(duration), int(run)
+        return str(cppyy.gbl.Reference(qdisc, limit, recovery, *numbers, " ".join(senders)))
+
+    if arguments[0] == "--grid":
+        extend(Path(arguments[1]), Path(arguments[2]), reference)
+    else:
+        print(reference(*arguments))
 
 
 if __name__ == "__main__":

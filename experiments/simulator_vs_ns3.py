@@ -1,7 +1,8 @@
 """Compare the packet simulator with ns-3.44 on a grid of runs: throughput, mean and maximum queue.
 
 ``python -m experiments.simulator_vs_ns3 --grid ns3_grid.csv``; columns: qdisc, limit, cc, recovery, bw_mbit,
-rtt_ms, dur_s, thr_mbit, avgq_exact, maxq_exact (one bulk flow, the LFQ paper's network).
+rtt_ms, dur_s, thr_mbit, avgq_exact, maxq_exact, drops (one bulk flow, the LFQ paper's network). More rows
+come from `experiments/ns3_reference.py --grid`, as those of tests/simulation/data/ns3_more.csv did.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qos.simulation import Flow, Result, Simulation, Transport, dumbbell
+from qos.simulation import Flow, Result, Simulation, dumbbell
+from qos.simulation.scenario import transport_of
 from schedulers.packet.registry import queue
 
 DISCIPLINES = {
@@ -28,6 +30,8 @@ DISCIPLINES = {
 }
 RANDOM = ("Pie", "FqPie")
 SEEDS = 8
+SCENARIO = ("qdisc", "limit", "cc", "recovery", "bw_mbit", "rtt_ms", "dur_s")
+MEASURED = ("thr_mbit", "avgq_exact", "maxq_exact", "drops")
 THROUGHPUT_BOUND = 0.02
 QUEUE_BOUND = 0.1
 QUEUE_BOUND_PACKETS = 1.0
@@ -50,7 +54,7 @@ class Row:
     mean_packets: float
     reference_max_packets: float
     max_packets: float
-    reference_drops: int
+    reference_drops: float
     drops: float
     timeouts: float
 
@@ -64,15 +68,24 @@ class Row:
 
 
 def read_grid(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a grid."""
+    """Read the rows of a grid; runs of the same scenario with other random numbers become their mean."""
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in SCENARIO), []).append(row)
+    return [_mean(group) for group in groups.values()]
+
+
+def _mean(rows: list[dict[str, str]]) -> dict[str, str]:
+    means = {name: str(np.mean([float(row[name]) for row in rows])) for name in MEASURED}
+    return rows[0] | means if len(rows) > 1 else rows[0]
 
 
 def simulate(row: dict[str, str], seed: int) -> Result:
     """Run the scenario of one row."""
     parameters: dict[str, object] = {"limit_packets": int(row["limit"][:-1])} if row["limit"] else {}
-    flow = Flow(row["cc"].lower(), "left", "right", transport=Transport(recovery=row["recovery"]))
+    flow = Flow(row["cc"].lower(), "left", "right", transport=transport_of("ns3", recovery=row["recovery"]))
     scenario = dumbbell(
         (flow,) * int(row.get("nflows", 1)),
         rate_bps=round(float(row["bw_mbit"]) * 1e6),
@@ -104,7 +117,7 @@ def compare(row: dict[str, str]) -> Row:
         mean_packets=float(np.mean([queue.backlog_mean_packets for queue in queues])),
         reference_max_packets=float(row["maxq_exact"]),
         max_packets=float(np.mean([queue.backlog_max_packets for queue in queues])),
-        reference_drops=int(row["drops"]),
+        reference_drops=float(row["drops"]),
         drops=float(np.mean([queue.drops for queue in queues])),
         timeouts=float(np.mean([result.flows[0].timeouts for result in results])),
     )

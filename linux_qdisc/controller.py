@@ -137,6 +137,7 @@ class Controller:
         dropped = (now.dropped_packets - before.dropped_packets) & _COUNTER_MASK
         busy = (sent != 0) | (now.backlog_bytes != 0) | (dropped != 0)
         was_idle = self._quiet_s >= IDLE_S
+        before_s = self._quiet_s.copy()
         self._quiet_s += dt_s
         self._quiet_s[busy] = 0.0
         fell_idle = (self._quiet_s >= IDLE_S) & ~was_idle
@@ -147,7 +148,7 @@ class Controller:
         if len(active):
             is_new = was_idle[active] | self._unseen[active]
             self._unseen[active] = False
-            counters = self._counters(active, is_new, before, sent, dropped)
+            counters = self._counters(active, is_new, before, sent, dropped, before_s[active])
             changed = self._write_limits(active, self._policy.limits(counters, dt_s))
             seen = ObservedPoll(
                 counters.backlog_bytes,
@@ -186,6 +187,7 @@ class Controller:
         before: ClassTable,
         sent: NDArray[np.int64],
         dropped: NDArray[np.int64],
+        quiet_s: NDArray[np.float64],
     ) -> FlowCounters:
         now = self._last
         return FlowCounters(
@@ -197,6 +199,7 @@ class Controller:
             backlog_bytes=now.backlog_bytes[active],
             backlog_packets=now.backlog_packets[active],
             limit_bytes=self._limit[active],
+            quiet_s=quiet_s,
         )
 
     def _write_limits(self, queues: NDArray[np.int64], wanted: NDArray[np.int64]) -> int:

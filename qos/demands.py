@@ -258,6 +258,8 @@ class EntanglementDemand:
         taken as deterministic.
     name
         Name for people and reports.
+    weight
+        What its pairs are worth beside those of others, from 0 to a million.
     """
 
     source: str
@@ -267,6 +269,7 @@ class EntanglementDemand:
     max_jitter_s: float | None = None
     probability: float | None = None
     name: str = ""
+    weight: float = 1.0
 
 
 def _placed(where: str, key: str, text: str) -> str:

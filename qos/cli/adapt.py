@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from qos.cli.common import CommandSettings, verb
 from qos.errors import ValueRefusedError
-
-if TYPE_CHECKING:
-    from qos.crosslayer.harq import Combining
 
 
 @verb(short_help="Choose modes, power and retries of wireless links; try policies on a trace.")
@@ -21,6 +19,15 @@ if TYPE_CHECKING:
     "--harq",
     type=click.Choice(("type-1", "chase", "incremental")),
     help="Blocks keep their mode until they arrive, failed attempts are combined so [default: as in 802.11].",
+)
+@click.option(
+    "--radio",
+    metavar="KEY=VALUE,...",
+    help="What the topology does not say: noise_figure_db, tx_gain_dbi, rx_gain_dbi, path_loss, "
+    "shadowing_db, coverage, rain_mm_per_h, unavailable.",
+)
+@click.option(
+    "--interference", is_flag=True, help="Count links on the same channel as always on, in the SNR."
 )
 @click.option(
     "--path",
@@ -52,17 +59,7 @@ if TYPE_CHECKING:
     help="Deadline of a traffic case; the n-th goes with the n-th --load.",
 )
 @click.option("--decisions", metavar="FILE.npz", help="Write each policy's modes, int8 (slots, users).")
-def command(
-    settings: CommandSettings,
-    topology: str | None,
-    link: str | None,
-    demand: tuple[str, ...],
-    harq: Combining | None,
-    path: str | None,
-    dev: str | None,
-    set_retries: bool,
-    **trace_flags: object,
-) -> None:
+def command(settings: CommandSettings, **flags: Any) -> None:
     """Choose transmission modes, power, retries and source rate of wireless links.
 
     With TOPOLOGY (a name of the library or a file): settings and predicted figures of its wireless
@@ -72,33 +69,56 @@ def command(
     With --trace and --bler: every link adaptation policy on a recorded channel, scored side by side
     with what a clairvoyant and a genie get.
     """
-    if set_retries and dev is None:
-        raise ValueRefusedError("--set-retries goes with --dev: it sets limits in this host's radio")
-    if trace_flags["trace"] is not None:
-        if topology or link or demand or harq or path or dev:
-            raise ValueRefusedError(
-                "--trace stands alone; leave TOPOLOGY, --link, --demand, --harq, --path and --dev away"
-            )
+    way = _way(flags)
+    if way == "--trace":
         from qos.cli.adapt_trace import TraceRequest, adapt_trace
 
-        adapt_trace(settings, TraceRequest.from_flags(trace_flags))
-        return
-    given = [f"--{name}" for name in ("bler", "decisions") if trace_flags[name]]
-    given += [f"--{name}" for name in ("policy", "load", "deadline") if trace_flags[_PLURAL[name]]]
-    if given:
-        raise ValueRefusedError(f"{', '.join(given)}: only with --trace FILE.npz")
-    if topology is None and dev is None:
-        raise ValueRefusedError("give a TOPOLOGY, --dev DEV, or --trace FILE.npz with --bler FILE.npz")
-    if path is not None:
-        if topology is None or link or dev or harq:
-            raise ValueRefusedError("--path needs a TOPOLOGY and goes with --demand only")
+        adapt_trace(settings, TraceRequest.from_flags(flags))
+    elif way == "--path":
         from qos.cli.adapt_path import adapt_path
 
-        adapt_path(settings, topology, path, demand)
-        return
-    from qos.cli.adapt_topology import TopologyRequest, adapt_topology
+        adapt_path(settings, flags["topology"], flags["path"], flags["demand"])
+    else:
+        from qos.cli.adapt_topology import TopologyRequest, adapt_topology
 
-    adapt_topology(settings, TopologyRequest(topology, link, demand, dev, harq, set_retries))
+        request = TopologyRequest(
+            topology_path=flags["topology"],
+            link=flags["link"],
+            demands=flags["demand"],
+            dev=flags["dev"],
+            harq=flags["harq"],
+            set_retries=flags["set_retries"],
+            radio=flags["radio"],
+            interference=flags["interference"],
+        )
+        adapt_topology(settings, request)
 
 
-_PLURAL = {"policy": "policies", "load": "loads", "deadline": "deadlines"}
+_GOES_WITH: dict[str, tuple[str, ...]] = {
+    "demand": ("TOPOLOGY", "--path", "--dev"),
+    "path": ("--path",),
+    **dict.fromkeys(("link", "harq", "radio", "interference"), ("TOPOLOGY",)),
+    "set_retries": ("--dev",),
+    **dict.fromkeys(("bler", "policies", "loads", "deadlines", "decisions"), ("--trace",)),
+}
+"""The uses of the verb that a flag goes with; TOPOLOGY, --dev and --trace choose the use."""
+_SPELLED = {"policies": "policy", "loads": "load", "deadlines": "deadline", "set_retries": "set-retries"}
+
+
+def _way(flags: Mapping[str, Any]) -> str:
+    """Tell which use of the verb is meant, refusing flags of another one."""
+    ways = {"topology": "TOPOLOGY", "dev": "--dev", "trace": "--trace"}
+    chosen = [way for name, way in ways.items() if flags[name]]
+    if len(chosen) > 1:
+        raise ValueRefusedError(f"{' and '.join(chosen)}: each stands alone; give one of them")
+    way = chosen[0] if chosen else ""
+    if way == "TOPOLOGY" and flags["path"]:
+        way = "--path"
+    for name, uses in _GOES_WITH.items():
+        if flags[name] and way not in uses:
+            word = _SPELLED.get(name, name)
+            needs = "with a TOPOLOGY" if name == "path" else f"only with {' or '.join(uses)}"
+            raise ValueRefusedError(f"--{word}: {needs}" + (f", not with {way}" if way else ""))
+    if not way:
+        raise ValueRefusedError("give a TOPOLOGY, --dev DEV, or --trace FILE.npz with --bler FILE.npz")
+    return way

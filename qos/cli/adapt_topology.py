@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from qos.cli.common import CommandSettings, console, print_json
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qos.crosslayer.harq import Combining
     from qos.crosslayer.link_design import ClassDesign, LinkModel
     from qos.crosslayer.link_simulation import LinkCheck
+    from qos.crosslayer.radio.link_budget import RadioFigures
     from qos.demands import FlowDemand
     from topologies.links import WirelessLink
     from topologies.model import Topology
@@ -42,6 +43,10 @@ class TopologyRequest:
         What the receiver does with failed attempts; None: as in 802.11.
     set_retries
         With `dev`: set the stations' retry limits in the kernel.
+    radio
+        Figures that the topology does not say, ``KEY=VALUE,...`` with the fields of `RadioFigures`.
+    interference
+        Whether co-channel links count as always on.
     """
 
     topology_path: str | None
@@ -50,6 +55,8 @@ class TopologyRequest:
     dev: str | None
     harq: Combining | None = None
     set_retries: bool = False
+    radio: str | None = None
+    interference: bool = False
 
 
 def adapt_topology(settings: CommandSettings, request: TopologyRequest) -> None:
@@ -84,7 +91,7 @@ def adapt_topology(settings: CommandSettings, request: TopologyRequest) -> None:
     topology = load(path)
     links = choose_links(topology, request.link, path)
     classes = {each.id: demands_of(request.demands, each.source, each.target) for each in links}
-    rows = _design_all(settings, topology, links, classes, request.harq)
+    rows = _design_all(settings, topology, links, classes, request)
     if settings.as_json:
         documents = [_document(*row) for row in rows]
         print_json({"schema": 1, "topology": topology.name, "seed": SEED, "links": documents})
@@ -160,34 +167,77 @@ def _design_all(
     topology: Topology,
     links: Sequence[WirelessLink],
     classes: dict[str, tuple[FlowDemand, ...]],
-    harq: Combining | None,
+    request: TopologyRequest,
 ) -> list[Row]:
     from rich.progress import Progress
 
     from qos.crosslayer.link_design import design_link, model_link
     from qos.crosslayer.link_simulation import simulate_link
-    from qos.crosslayer.radio.link_budget import interferers
+    from qos.crosslayer.radio.link_budget import interferers, total_interference_dbm
 
+    figures = radio_figures(request.radio)
     rows: list[Row] = []
     quiet = settings.verbosity < 0 or not sys.stderr.isatty()
     with Progress(console=console(settings, stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task("links", total=len(links))
         for link in links:
+            near = interferers(topology, link, figures)
+            heard = total_interference_dbm(near) if request.interference else None
             try:
-                model = model_link(topology, link)
-                designs = design_link(model, classes[link.id], harq)
+                model = model_link(topology, link, figures, heard)
+                designs = design_link(model, classes[link.id], request.harq)
             except QosError as error:
                 raise type(error)(f"link {link.id}: {error}") from None
-            near = interferers(topology, link)
             strong = [each for each in near if each.power_dbm > model.budget.noise_dbm - 10]
+            counted = "in the SNR" if request.interference else "not in the SNR (--interference)"
             notes = tuple(
                 f"{each.link} is on the same channel: {each.power_dbm:.0f} dBm from {each.sender}, noise "
-                f"{model.budget.noise_dbm:.0f} dBm; not in the SNR"
+                f"{model.budget.noise_dbm:.0f} dBm; {counted}"
                 for each in strong
-            )
+            ) + _rain_note(model, figures)
             rows.append((model, designs, simulate_link(model, designs, SEED), notes))
             progress.advance(task)
     return rows
+
+
+def radio_figures(text: str | None) -> RadioFigures:
+    """Read ``KEY=VALUE,...`` into the figures of the radios.
+
+    Raises
+    ------
+    ValueRefusedError
+        If a key is unknown, or a value is no number or out of range.
+    """
+    from qos.crosslayer.radio.link_budget import RadioFigures
+
+    known = [each.name for each in fields(RadioFigures)]
+    given: dict[str, Any] = {}
+    for part in filter(None, (text or "").split(",")):
+        key, _, value = (each.strip() for each in part.partition("="))
+        if key not in known:
+            raise ValueRefusedError(f"--radio {text}: no figure {key!r}; there are {', '.join(known)}")
+        given[key] = value if key == "path_loss" else _plain(value)
+        if key != "path_loss" and isinstance(given[key], str):
+            raise ValueRefusedError(f"--radio {text}: {key} needs a number, got {value!r}")
+    return RadioFigures(**given)
+
+
+def _rain_note(model: LinkModel, figures: RadioFigures) -> tuple[str, ...]:
+    """Tell the share of the year in which rain leaves the slowest mode its SNR, where rain is asked for."""
+    from qos.crosslayer.radio.rain import rain_availability
+
+    link = model.link
+    if not figures.rain_mm_per_h or link.distance_m is None or link.frequency_hz < 1e9:
+        return ()
+    rain = -dict(model.budget.items).get("rain", 0.0)
+    margin = model.budget.snr_db + rain - 10 * math.log10(float(model.table.snr_for(0.01)[0]))
+    if margin < 0:
+        return (f"rain: the slowest mode lacks {-margin:.1f} dB even in clear sky",)
+    share = rain_availability(margin, link.distance_m, link.frequency_hz, figures.rain_mm_per_h)
+    return (
+        f"rain: {margin:.1f} dB above the slowest mode in clear sky, enough for {share:.3%} of the year "
+        "(ITU-R P.530; the model ends at 99.999 %)",
+    )
 
 
 def _finite(value: float) -> float | None:
@@ -206,6 +256,7 @@ def _document(
             "items_db": dict(budget.items),
             "received_dbm": budget.received_dbm,
             "noise_dbm": budget.noise_dbm,
+            "interference_dbm": budget.interference_dbm,
             "snr_db": budget.snr_db,
             "source": budget.source,
         },

@@ -95,7 +95,9 @@ def _print_schema(ctx: click.Context, parameter: click.Parameter, value: bool) -
     "--weights", type=click.Path(), help="Weights of lfq; with --learn kept there.  [/var/lib/qos/DEV.npz]"
 )
 @click.option("--interval", "interval_ns", type=DURATION, default="20ms", show_default=True)
-@click.option("--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV.")
+@click.option(
+    "--offloads", default="keep", show_default=True, help="off: no GSO and TSO on DEV, with --ingress no GRO."
+)
 @click.option("--gro-off", multiple=True, metavar="IF", help="Switch GRO of this interface off.")
 @click.option("--overhead", type=int, help="Bytes that the link adds to an IP packet.")
 @click.option("--mpu", type=int, default=0, help="Smallest packet on the wire, in bytes.")
@@ -132,7 +134,7 @@ def command(
     framing = Framing(wishes.pop("overhead"), wishes.pop("mpu"), wishes.pop("linklayer"))  # type: ignore[arg-type]
     wanted = QueueSettings(framing=framing, **wishes)  # type: ignore[arg-type]
     operations = plan_attach(wanted, force=force).operations
-    if wanted.offloads == "keep" and READY_FD not in os.environ:
+    if READY_FD not in os.environ:
         _say_what_offloads_cost(wanted)
     if dry_run:
         commands = as_commands(operations)
@@ -169,8 +171,20 @@ def _weights(wishes: dict[str, object]) -> str:
 def _say_what_offloads_cost(wanted: QueueSettings) -> None:
     """Say, where it matters, how coarse limits become while super-packets are let through."""
     from linux_qdisc.compile import super_packet_bytes
-    from linux_qdisc.device import device_facts
+    from linux_qdisc.device import all_devices, device_facts
+    from linux_qdisc.offloads import merging_interfaces
 
+    if wanted.offloads == "off":
+        merging = merging_interfaces(
+            wanted, [row.name for row in all_devices() if row.is_up and row.kind != "ifb"]
+        )
+        if merging:
+            log.warning(
+                "what %s receives may be merged (GRO) before it is forwarded to %s, and a limit below such a "
+                "packet drops it whole; %s avoids it",
+                *(", ".join(merging), wanted.device, " ".join(f"--gro-off {name}" for name in merging)),
+            )
+        return
     size = super_packet_bytes(device_facts(wanted.device))
     wait_ms = 8 * size * 8 / wanted.rate_bps * 1e3
     if wait_ms >= NOTABLE_WAIT_MS:

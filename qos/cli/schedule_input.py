@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qos.errors import ValueRefusedError
+from qos.errors import InputError, QosError, ValueRefusedError
 
 if TYPE_CHECKING:
     from schedulers.entanglement.compile import Asked, Compiled, Compiler
@@ -139,7 +139,14 @@ def read(request: Request) -> Case:
     )
     compiler = Compiler(loaded.topology, options)
     asked = _asked(request, loaded.demands, compiler)
-    compiled = compiler.compile(asked, keep_going=request.keep_going)
+    try:
+        compiled = compiler.compile(asked, keep_going=request.keep_going)
+    except QosError as error:
+        if request.random is not None:
+            raise
+        # What is wrong with a demand is wrong with the file that it stands in, not with a flag.
+        kind = InputError if isinstance(error, ValueRefusedError) else type(error)
+        raise kind(f"{request.demands or request.topology}: {error}") from None
     return Case(compiled.task_set, compiler, asked, compiled)
 
 

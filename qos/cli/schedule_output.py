@@ -53,6 +53,9 @@ def document(
         "peak_to_peak_jitter_s": metrics.peak_to_peak_jitter_s,
         "jain": metrics.jain,
         "seconds": result.seconds,
+        "objective_value": result.value,
+        "objective_bound": result.bound,
+        "gap": result.gap,
         "hyperperiod_slots": schedule.hyperperiod_slots,
         "demands": case.demands,
         "interrupted": result.interrupted,
@@ -113,15 +116,28 @@ def say(settings: CommandSettings, text: str) -> None:
     console(settings).print(text, markup=False)
 
 
+_AIMS = {
+    "fair": ("lowest share of a pair of end nodes", "at most"),
+    "count": ("demands", "at most"),
+    "jitter": ("jitter in s^2", "at least"),
+    "makespan": ("last operation ends at s", "not before"),
+}
+"""What objectives other than throughput are called in the summary, and the side of their bound."""
+
+
 def _summary(request: Request, case: Case, result: Scheduled, metrics: ScheduleMetrics) -> str:
     bound = result.bound_ebit_per_s
     against = "" if bound is None else f" of at most {bound:.3f}"
+    aim = ""
+    if result.value is not None and result.bound is not None and request.objective in _AIMS:
+        what, side = _AIMS[request.objective]
+        aim = f"\n{what} {result.value:.4g}, {side} {result.bound:.4g} (gap {result.gap:.1%})"
     return (
         f"{request.scheduler}: {metrics.admitted} of {case.demands} demands, "
         f"{metrics.throughput_ebit_per_s:.3f}{against} ebit/s (offered {metrics.offered_ebit_per_s:.3f}), "
         f"{result.status} in {result.seconds:.2f} s\n"
         f"jitter {metrics.jitter_s2:.3g} s^2, peak to peak {metrics.peak_to_peak_jitter_s:.3g} s, "
-        f"Jain's index {metrics.jain:.3f}, worst response {metrics.response_s:.3g} s"
+        f"Jain's index {metrics.jain:.3f}, worst response {metrics.response_s:.3g} s{aim}"
     )
 
 

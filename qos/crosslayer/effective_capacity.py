@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,6 +122,76 @@ def estimated_theta(busy_share: float, mean_backlog: float) -> float:
     if not 0 < busy_share <= 1:
         raise ValueRefusedError(f"busy share must be more than 0 and at most 1, not {busy_share!r}")
     return busy_share / check_positive("mean backlog", mean_backlog)
+
+
+@dataclass
+class RunningEstimate:
+    """The delay tail of a link that is in use, from looks at its queue (Wu and Negi 2003, section V).
+
+    Needs no model of the channel: the share of looks that find a backlog, and its mean, give the exponent.
+    Looks are weighed with ``exp(-age / memory)``, so that a link that changes is followed.
+
+    Attributes
+    ----------
+    memory_looks
+        Looks over which the estimate remembers, more than 0; many times the memory of the channel.
+
+    Examples
+    --------
+    >>> link = RunningEstimate()
+    >>> for backlog in (0.0, 3.0, 1.0, 0.0):
+    ...     link.look(backlog, rate=2.0)
+    >>> round(link.busy_share, 2), round(link.theta, 2), round(link.violation(delay_slots=4.0), 3)
+    (0.5, 0.5, 0.009)
+    """
+
+    memory_looks: float = 1e5
+    _weight: float = 0.0
+    _busy: float = 0.0
+    _backlog: float = 0.0
+    _rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive("memory", self.memory_looks)
+
+    def look(self, backlog: float, rate: float) -> None:
+        """Take in the backlog, and the rate that came in per slot since the last look, in one unit.
+
+        Raises
+        ------
+        ValueRefusedError
+            If either is negative or not finite.
+        """
+        check_not_negative("backlog", backlog)
+        check_not_negative("rate", rate)
+        kept = math.exp(-1 / self.memory_looks)
+        self._weight = kept * self._weight + 1
+        self._busy = kept * self._busy + (backlog > 0)
+        self._backlog = kept * self._backlog + backlog
+        self._rate = kept * self._rate + rate
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the looks that found a backlog; 0 before the first one."""
+        return self._busy / self._weight if self._weight else 0.0
+
+    @property
+    def theta(self) -> float:
+        """Exponent of the backlog; infinite where none was ever seen."""
+        if self._busy == 0:
+            return math.inf
+        return estimated_theta(min(self.busy_share, 1.0), self._backlog / self._weight)
+
+    def violation(self, delay_slots: float) -> float:
+        """Probability that the delay exceeds a bound at the rate that the link carries now."""
+        check_positive("delay bound", delay_slots)
+        if self._busy == 0:
+            return 0.0
+        return predicted_violation(self.theta, self._rate / self._weight, delay_slots, self.busy_share)
+
+    def keeps(self, delay_slots: float, violation: float) -> bool:
+        """Say whether the link as it runs keeps a delay bound with a violation probability."""
+        return self.violation(delay_slots) <= check_probability("violation probability", violation)
 
 
 def predicted_violation(theta: float, rate: float, delay_slots: float, busy: float = 1.0) -> float:

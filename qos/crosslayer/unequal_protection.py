@@ -71,27 +71,112 @@ def protect(classes: Sequence[PacketClass], air_time: float) -> tuple[int, ...]:
     InfeasibleError
         If the classes do not fit even without a retry; says by how much.
     """
+    return _best_within(
+        [
+            [(each.air_time(limit), each.weighted_loss(limit)) for limit in range(each.max_retries + 1)]
+            for each in classes
+        ],
+        air_time,
+        "a retry",
+    )
+
+
+def _best_within(
+    choices: Sequence[Sequence[tuple[float, float]]], air_time: float, least: str
+) -> tuple[int, ...]:
+    """Choose one (air time, loss) of each row with the least loss in all within an air time."""
     bound = check_positive("air time", air_time) * (1 + 1e-12)
-    least = [each.air_time(0) for each in classes]
-    if sum(least) > bound:
+    floor = [row[0][0] for row in choices]
+    if sum(floor) > bound:
         raise InfeasibleError(
-            f"the classes need {sum(least):.3g} of the time without a retry, "
-            f"{sum(least) - air_time:.3g} more than given"
+            f"the classes need {sum(floor):.3g} of the time without {least}, "
+            f"{sum(floor) - air_time:.3g} more than given"
         )
     labels: list[tuple[float, float, tuple[int, ...]]] = [(0.0, 0.0, ())]
-    for index, each in enumerate(classes):
-        rest = sum(least[index + 1 :])
+    for index, row in enumerate(choices):
+        rest = sum(floor[index + 1 :])
         longer = sorted(
-            (used + each.air_time(retries), lost + each.weighted_loss(retries), (*limits, retries))
-            for used, lost, limits in labels
-            for retries in range(each.max_retries + 1)
-            if used + each.air_time(retries) + rest <= bound
+            (used + more, lost + left, (*picks, pick))
+            for used, lost, picks in labels
+            for pick, (more, left) in enumerate(row)
+            if used + more + rest <= bound
         )
         labels = []
         for label in longer:
             if not labels or label[1] < labels[-1][1]:
                 labels.append(label)
     return labels[-1][2]
+
+
+@dataclass(frozen=True)
+class CodedClass:
+    """One class of packets, say a layer of a video, that parity packets protect.
+
+    Attributes
+    ----------
+    importance
+        What a lost packet costs, at least 0.
+    blocks_per_s
+        Blocks of packets a second, more than 0.
+    source_packets
+        Packets of a block that carry data, at least 1.
+    packet_s
+        Air time of a packet in seconds, more than 0.
+    loss
+        Loss of a packet on the air, independent, at least 0 and less than 1.
+    max_parity
+        Most parity packets of a block.
+    """
+
+    importance: float
+    blocks_per_s: float
+    source_packets: int
+    packet_s: float
+    loss: float
+    max_parity: int = 16
+
+    def __post_init__(self) -> None:
+        check_not_negative("importance", self.importance)
+        check_positive("blocks a second", self.blocks_per_s)
+        check_count("source packets", self.source_packets, 1)
+        check_positive("packet time", self.packet_s)
+        if not 0 <= check_not_negative("loss", self.loss) < 1:
+            raise ValueRefusedError(f"loss must be less than 1, not {self.loss!r}")
+        check_count("parity packets", self.max_parity)
+
+    def air_time(self, parity: int) -> float:
+        """Share of the time that the class holds the channel."""
+        return self.blocks_per_s * (self.source_packets + parity) * self.packet_s
+
+    def weighted_loss(self, parity: int) -> float:
+        """Weigh the data packets that are lost a second by their importance."""
+        lost = residual_loss(self.source_packets + parity, self.source_packets, self.loss)
+        return self.importance * self.blocks_per_s * self.source_packets * lost
+
+
+def protect_with_parity(classes: Sequence[CodedClass], air_time: float) -> tuple[int, ...]:
+    """Choose the parity packets of each class: least weighted loss within one air time, exactly.
+
+    Raises
+    ------
+    InfeasibleError
+        If the classes do not fit even without parity; says by how much.
+
+    Examples
+    --------
+    >>> base = CodedClass(importance=9, blocks_per_s=10, source_packets=4, packet_s=1e-3, loss=0.1)
+    >>> detail = CodedClass(importance=1, blocks_per_s=10, source_packets=8, packet_s=1e-3, loss=0.1)
+    >>> protect_with_parity([base, detail], air_time=0.15)
+    (2, 1)
+    """
+    return _best_within(
+        [
+            [(each.air_time(parity), each.weighted_loss(parity)) for parity in range(each.max_parity + 1)]
+            for each in classes
+        ],
+        air_time,
+        "parity",
+    )
 
 
 def residual_loss(packets: int, source_packets: int, loss: float) -> float:

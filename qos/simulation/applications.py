@@ -23,7 +23,7 @@ from qos.simulation.layout import (
 )
 from qos.simulation.memory import flows, schedule, tables
 from qos.simulation.receiver import SYN_BYTES
-from qos.simulation.rtt import start_timer
+from qos.simulation.rtt import smooth_rtt, start_timer
 from qos.simulation.sending import send_packet
 from schedulers.packet.layout import PACKET_DATAGRAM, PACKET_PURE_ACK, PACKET_SYN, Record
 from schedulers.packet.memory import uniform
@@ -56,11 +56,13 @@ def established(root: Record, flow_index: int) -> None:
 
 
 @compiled
-def handshake_done(root: Record, flow_index: int) -> None:
-    """End the handshake with the third packet."""
+def handshake_done(root: Record, flow_index: int, echo_ns: int) -> None:
+    """End the handshake with the third packet; its round trip may be the first sample."""
     flow = flows(root)[flow_index]
     if flow.life != CONNECTING:
         return
+    if flow.handshake_sample:
+        smooth_rtt(flow, root.now_ns, echo_ns)
     send_packet(root, flow_index, 0, flow.header_bytes, PACKET_PURE_ACK)
     established(root, flow_index)
 

@@ -309,6 +309,7 @@ def _fill_transport(record: NDArray[Any], flow: Flow) -> None:
         "ecn": int(transport.ecn or is_dctcp),
         "pacing": int(transport.pacing or flow.sender == "bbr"),
         "handshake": int(transport.handshake),
+        "handshake_sample": int(transport.handshake_sample),
         "mss_bytes": mss,
         "header_bytes": UDP_HEADER_BYTES if flow.sender == "udp" else transport.header_bytes,
         "send_buffer_bytes": transport.send_buffer_bytes,

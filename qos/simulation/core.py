@@ -47,7 +47,7 @@ RING_GROWTH = 4
 def _process_ack(root: Record, flow_index: int, index: int) -> None:
     if flows(root)[flow_index].life != STOPPED:
         if packets(root)[index].flags & PACKET_SYN:
-            handshake_done(root, flow_index)
+            handshake_done(root, flow_index, packets(root)[index].sent_ns)
         else:
             acknowledged(root, flow_index, index)
             transfer_done(root, flow_index)

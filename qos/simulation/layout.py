@@ -320,6 +320,7 @@ _FLOW_APPLICATION = [
 
 _FLOW_SELDOM = [
     ("handshake", "i8"),
+    ("handshake_sample", "i8"),
     ("initial_window_bytes", "i8"),
     ("delayed_ack_ns", "i8"),
     ("delayed_ack_deadline_ns", "i8"),
@@ -357,6 +358,8 @@ def _place(name: str) -> int:
     return int(FLOW_DTYPE.fields[name][1])  # type: ignore[index]
 
 
+SEGMENT_BYTES = SEGMENT_DTYPE.itemsize
+SCOREBOARD_BYTE = _place("ring")
 SENDER_BYTES = _place("hystart_found")
 """Where the part of a flow ends that an acknowledgement needs."""
 RECEIVER_FIRST_BYTE = _place("hops")

@@ -5,8 +5,15 @@
 from __future__ import annotations
 
 from qos.compiled import compiled, inlined
-from qos.simulation.layout import EVENT_TRANSMITTED, FLOW_BYTES, RECEIVER_FIRST_BYTE, RECEIVER_LAST_BYTE
-from qos.simulation.memory import links, schedule
+from qos.simulation.layout import (
+    EVENT_TRANSMITTED,
+    FLOW_BYTES,
+    RECEIVER_FIRST_BYTE,
+    RECEIVER_LAST_BYTE,
+    SCOREBOARD_BYTE,
+    SEGMENT_BYTES,
+)
+from qos.simulation.memory import flows, links, schedule, segment_place
 from schedulers.packet.discipline import dequeue, enqueue
 from schedulers.packet.layout import NONE, Record
 from schedulers.packet.memory import FEW_FLOWS, packets, read_ahead, read_record_ahead
@@ -38,9 +45,8 @@ def _transmit(root: Record, link_index: int) -> None:
     link.transmission_end_ns = end_ns
     schedule(root, end_ns, EVENT_TRANSMITTED, link_index)
     if root.flows_count > FEW_FLOWS:
-        address = root.flows + pool[index].flow * FLOW_BYTES
-        read_record_ahead(address, RECEIVER_FIRST_BYTE, RECEIVER_LAST_BYTE)
-        read_ahead(address)
+        flow = flows(root)[pool[index].flow]
+        read_ahead(root.segments + segment_place(flow, pool[index].segment) * SEGMENT_BYTES)
 
 
 @compiled
@@ -65,6 +71,11 @@ def pump(root: Record, link_index: int) -> None:
             pool[link.ring_tail].next = index
         link.ring_tail = index
         link.ring_packets += 1
+        if root.flows_count > FEW_FLOWS:
+            # The receiver is served when the packet has been sent, its scoreboard is asked for before that.
+            address = root.flows + pool[index].flow * FLOW_BYTES
+            read_ahead(address + SCOREBOARD_BYTE)
+            read_record_ahead(address, RECEIVER_FIRST_BYTE, RECEIVER_LAST_BYTE)
 
 
 @inlined

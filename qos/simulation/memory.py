@@ -149,6 +149,13 @@ def post(root: Record, index: int) -> None:
 
 
 @inlined
+def segment_place(flow: Record, number: int) -> int:
+    """Give the place of a segment's entry in the arena."""
+    place: int = flow.ring + (number & (flow.ring_size - 1))
+    return place
+
+
+@inlined
 def slot(root: Record, flow: Record, number: int) -> Record:
     """Give the scoreboard entry of a segment between `una` and `next`."""
-    return segments(root)[flow.ring + (number & (flow.ring_size - 1))]
+    return segments(root)[segment_place(flow, number)]

@@ -71,6 +71,11 @@ class PolledLimits:
         return self._context
 
     @property
+    def simulation(self) -> Simulation:
+        """What is run."""
+        return self._simulation
+
+    @property
     def next_s(self) -> float:
         """When the next poll is due."""
         return self._start_s + (self._polls + 1) * self._interval_s
@@ -98,6 +103,7 @@ class PolledLimits:
         dropped = now.dropped_packets - before.dropped_packets
         busy = (sent != 0) | (now.backlog_bytes != 0) | (dropped != 0)
         was_idle = self._quiet_s >= IDLE_S
+        before_s = self._quiet_s.copy()
         self._quiet_s += dt_s
         self._quiet_s[busy] = 0.0
         fell_idle = np.flatnonzero((self._quiet_s >= IDLE_S) & ~was_idle)
@@ -117,6 +123,7 @@ class PolledLimits:
             backlog_bytes=now.backlog_bytes[active],
             backlog_packets=now.backlog_packets[active],
             limit_bytes=now.limit_bytes[active],
+            quiet_s=before_s[active],
         )
 
 

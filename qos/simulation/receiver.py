@@ -139,6 +139,7 @@ def receive(root: Record, flow_index: int, index: int, arrival_ns: int) -> None:
     flow = flows(root)[flow_index]
     packet = packets(root)[index]
     if packet.flags & PACKET_SYN:
+        flow.echo_ns = packet.sent_ns
         _acknowledge(root, flow_index, index, arrival_ns)
         return
     if packet.flags & PACKET_PURE_ACK:

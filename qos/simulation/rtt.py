@@ -44,6 +44,13 @@ def sample_rtt(root: Record, flow_index: int, flow: Record, cumulative: int, ech
         return
     now = root.now_ns
     observe(root, flow_index, flow, now - echo_ns)
+    smooth_rtt(flow, now, echo_ns)
+    flow.min_rtt_ns = min(flow.min_rtt_ns, now - echo_ns)
+
+
+@inlined
+def smooth_rtt(flow: Record, now: int, echo_ns: int) -> None:
+    """Take a sample into the smoothed time and the timeout (RFC 6298, section 2)."""
     tick = flow.tick_ns
     if tick == 0:
         rtt_ns = now - echo_ns
@@ -58,7 +65,6 @@ def sample_rtt(root: Record, flow_index: int, flow: Record, cumulative: int, ech
         flow.srtt_ns += change >> 3
         flow.rttvar_ns += (abs(change) - flow.rttvar_ns) >> 2
     flow.rtt_ns = rtt_ns
-    flow.min_rtt_ns = min(flow.min_rtt_ns, now - echo_ns)
     renew_rto(flow)
 
 

@@ -213,6 +213,9 @@ class Transport:
         one step an acknowledgement (RFC 5681).
     handshake
         The connection begins with SYN and SYN-ACK.
+    handshake_sample
+        Their round trip is the first sample of the round-trip time (RFC 7323, section 4.1), as in both named
+        stacks (`transport_of`). Off otherwise: the shipped limit policies were trained without.
     send_buffer_bytes, receive_buffer_bytes
         Socket buffers.
     min_rto_s
@@ -235,6 +238,7 @@ class Transport:
     quick_acks: int = 0
     byte_counting: bool = False
     handshake: bool = True
+    handshake_sample: bool = False
     send_buffer_bytes: int = 1 << 20
     receive_buffer_bytes: int = 1 << 20
     min_rto_s: float = 1.0
@@ -246,7 +250,15 @@ class Transport:
         check_whole("initial_cwnd", self.initial_cwnd, 1, 10_000)
         refuse_unknown("recovery", self.recovery, RECOVERIES)
         refuse_unknown("loss detection", self.loss_detection, LOSS_DETECTIONS)
-        for name in ("hystart", "friendly", "ecn", "pacing", "byte_counting", "handshake"):
+        for name in (
+            "hystart",
+            "friendly",
+            "ecn",
+            "pacing",
+            "byte_counting",
+            "handshake",
+            "handshake_sample",
+        ):
             check_flag(name, getattr(self, name))
         check_whole("ack_every", self.ack_every, 1, 2)
         check_whole("quick_acks", self.quick_acks, 0, 1000)
@@ -286,6 +298,7 @@ _LINUX: Mapping[str, Any] = MappingProxyType(
         "ack_every": 2,
         "quick_acks": 16,
         "byte_counting": True,
+        "handshake_sample": True,
         "send_buffer_bytes": 4 << 20,
         "receive_buffer_bytes": 3 << 20,
         "min_rto_s": 0.2,
@@ -293,7 +306,7 @@ _LINUX: Mapping[str, Any] = MappingProxyType(
     }
 )
 STACKS = ("ns3", "linux")
-"""Named sets of the values of `Transport`: the defaults (the LFQ paper's ns-3), and Linux."""
+"""Named sets of the values of `Transport`: the LFQ paper's ns-3 (the defaults), and Linux."""
 
 
 def transport_of(stack: str, **changes: Any) -> Transport:
@@ -312,7 +325,9 @@ def transport_of(stack: str, **changes: Any) -> Transport:
         If the stack is unknown or a value out of its range.
     """
     refuse_unknown("stack", stack, STACKS)
-    return Transport.linux(**changes) if stack == "linux" else Transport(**changes)
+    return (
+        Transport.linux(**changes) if stack == "linux" else Transport(**{"handshake_sample": True, **changes})
+    )
 
 
 @dataclass(frozen=True)

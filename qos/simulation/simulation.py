@@ -178,7 +178,9 @@ class Simulation:
         same = zip(self._state, snapshot.state, strict=True)
         if all(array.shape == start.shape for array, start in same):
             for array, start in zip(self._state, snapshot.state, strict=True):
-                np.copyto(array, start)
+                if start is not snapshot.state.parameters:
+                    np.copyto(array, start)
+            self._state = self._state._replace(parameters=snapshot.state.parameters)
             bind(self._state)
         else:
             self._state = copied(snapshot.state)
@@ -295,8 +297,14 @@ class Simulation:
         set_rate(self._state, queue_id, rate_bps)
 
     def set_policy_parameters(self, parameters: NDArray[np.float64]) -> None:
-        """Give the per-packet limit policy what it was trained to."""
-        self._state = self._state._replace(parameters=np.array(parameters, np.float64).ravel())
+        """Give the per-packet limit policy what it was trained to.
+
+        A read-only float64 vector is used where it lies, so that a million of them cost nothing.
+        """
+        ready = parameters.dtype == np.float64 and parameters.ndim == 1 and parameters.flags.c_contiguous
+        if not ready or parameters.flags.writeable:
+            parameters = np.array(parameters, np.float64).ravel()
+        self._state = self._state._replace(parameters=parameters)
         bind(self._state)
 
     def snapshot(self) -> Snapshot:

@@ -21,8 +21,8 @@ def bind(state: State) -> None:
 
 
 def copied(state: State) -> State:
-    """Copy everything; the copy runs on by itself."""
-    copy = State(*(array.copy() for array in state))
+    """Copy all that a run changes; the copy runs on by itself. Nothing ever writes the parameters: shared."""
+    copy = State(*(array if array is state.parameters else array.copy() for array in state))
     bind(copy)
     return copy
 

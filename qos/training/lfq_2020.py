@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.context import ForkContext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qos.simulation.scenario import Flow, Scenario, dumbbell
 from qos.simulation.simulation import Simulation, prepare
 from schedulers.packet.lfq_2020 import memory as place
+from schedulers.packet.lfq_2020.weights import packed
 from schedulers.packet.registry import UNLIMITED, queue
 
 Float64 = NDArray[np.float64]
@@ -27,12 +28,18 @@ OFFLINE_BATCH, ONLINE_BATCH = 20, 40
 MSS_BYTES = 1446
 REWARD_UNIT = 1e6
 BASE_DURATION_S = 5.0
+HELD_OUT_SEED = 2**31
+"""Of the flows that a policy is judged by; seeds of training are smaller."""
 _LAYERS = (
     (place.HIDDEN_1, place.BIAS_1, place.INPUTS),
     (place.HIDDEN_2, place.BIAS_2, place.HIDDEN),
     (place.HIDDEN_3, place.BIAS_3, place.HIDDEN),
 )
 _LEAK = 0.01
+_SAMPLE_WIDTH = 3 + place.INPUTS
+"""A sample as a row: label, opposite limit, reward, inputs."""
+_PACKED = (place.PARAMETERS + 1) // 2
+_LOOK_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,12 @@ class Plan:
         Of scenarios and first weights.
     jobs
         Processes.
+    lag
+        Batches that are simulated ahead: batch `n` uses the weights as they were before batch `n - lag` was
+        learnt from (the first ones: the first weights). 0 is the paper's way; more keeps many processes busy
+        but makes training less stable. The result does not depend on `jobs`.
+    learning_rate
+        Of both networks.
     """
 
     mode: str
@@ -58,6 +71,8 @@ class Plan:
     iterations: int
     seed: int = 1
     jobs: int = 2
+    lag: int = 0
+    learning_rate: float = LEARNING_RATE
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,7 @@ def predict(weights: Float64, inputs: Float64) -> Float64:
     return output
 
 
-def descend(weights: Float64, inputs: Float64, slope: Float64) -> None:
+def descend(weights: Float64, inputs: Float64, slope: Float64, rate: float = LEARNING_RATE) -> None:
     """Take one step of gradient descent, in place.
 
     Parameters
@@ -128,19 +143,21 @@ def descend(weights: Float64, inputs: Float64, slope: Float64) -> None:
         Shape ``(n, 60)``.
     slope
         Derivative of the loss with respect to each output, shape ``(n,)``.
+    rate
+        Learning rate.
     """
     layers = _activations(weights, inputs)
     output = weights[place.OUTPUT : place.OUTPUT_BIAS].copy()
-    weights[place.OUTPUT : place.OUTPUT_BIAS] -= LEARNING_RATE * (slope @ layers[-1])
-    weights[place.OUTPUT_BIAS] -= LEARNING_RATE * slope.sum()
+    weights[place.OUTPUT : place.OUTPUT_BIAS] -= rate * (slope @ layers[-1])
+    weights[place.OUTPUT_BIAS] -= rate * slope.sum()
     error = slope[:, None] * output
     for number in range(len(_LAYERS) - 1, -1, -1):
         matrix, bias, count = _LAYERS[number]
         error = np.where(layers[number + 1] < 0, _LEAK * error, error)
         view = weights[matrix : matrix + count * place.HIDDEN].reshape(count, place.HIDDEN)
         before = error @ view.T
-        view -= LEARNING_RATE * (layers[number].T @ error)
-        weights[bias : bias + place.HIDDEN] -= LEARNING_RATE * error.sum(axis=0)
+        view -= rate * (layers[number].T @ error)
+        weights[bias : bias + place.HIDDEN] -= rate * error.sum(axis=0)
         error = before
 
 
@@ -165,8 +182,15 @@ def draw_scenario(seed: int, iteration: int, index: int) -> tuple[Scenario, floa
     return scenario, begin_s, coin
 
 
-def _finish(simulation: Simulation, direction: float, alpha: float) -> tuple[float, Float64] | None:
-    """Experiment from here on to the end; give the reward and the flow's row, None if it never decided."""
+@dataclass(frozen=True)
+class _Trial:
+    inputs: Float64
+    limit: float
+    reward: float
+
+
+def _try(simulation: Simulation, direction: float, alpha: float) -> _Trial | None:
+    """Experiment from here on to the end; None if the flow never came to a decision."""
     end_s = simulation.scenario.duration_s
     simulation.state.memory[0, place.EXPERIMENT] = direction
     simulation.run_until(end_s)
@@ -177,7 +201,9 @@ def _finish(simulation: Simulation, direction: float, alpha: float) -> tuple[flo
     elapsed_s = end_s - row[place.EXPERIMENT_START_S]
     sent_bytes = float(part["sent_bytes"]) - row[place.SENT_BEFORE_BYTES]
     backlog = (row[place.AREA] - row[place.AREA_BEFORE]) / elapsed_s
-    return (sent_bytes / elapsed_s - alpha * backlog * MSS_BYTES) / REWARD_UNIT, row
+    reward = (sent_bytes / elapsed_s - alpha * backlog * MSS_BYTES) / REWARD_UNIT
+    inputs = row[place.EXPERIMENT_INPUTS : place.WIDTH].copy()
+    return _Trial(inputs, float(row[place.EXPERIMENT_LIMIT]), float(reward))
 
 
 def _simulate(plan: Plan, weights: Float64, iteration: int, index: int) -> Sample | None:
@@ -186,67 +212,125 @@ def _simulate(plan: Plan, weights: Float64, iteration: int, index: int) -> Sampl
     simulation.set_policy_parameters(weights)
     simulation.run_until(begin_s)
     if plan.mode == "online":
-        done = _finish(simulation, coin, plan.alpha)
-        if done is None:
+        trial = _try(simulation, coin, plan.alpha)
+        if trial is None:
             return None
-        reward, row = done
-        tried = float(row[place.EXPERIMENT_LIMIT])
-        inputs = row[place.EXPERIMENT_INPUTS : place.WIDTH].copy()
-        return Sample(inputs, tried, tried - 2 * coin, reward)
-    other = simulation.snapshot().fork()
-    lower, upper = _finish(simulation, -1.0, plan.alpha), _finish(other, 1.0, plan.alpha)
+        return Sample(trial.inputs, trial.limit, trial.limit - 2 * coin, trial.reward)
+    snapshot = simulation.snapshot()
+    lower = _try(simulation, -1.0, plan.alpha)
+    simulation.rewind(snapshot)
+    upper = _try(simulation, 1.0, plan.alpha)
     if lower is None or upper is None:
         return None
-    best = lower if lower[0] > upper[0] else upper
-    inputs = lower[1][place.EXPERIMENT_INPUTS : place.WIDTH].copy()
-    label = float(best[1][place.EXPERIMENT_LIMIT])
-    return Sample(inputs, label, label, best[0])
+    best = lower if lower.reward > upper.reward else upper
+    return Sample(best.inputs, best.limit, best.limit, best.reward)
+
+
+def held_out_reward(weights: Float64, alpha: float, flows: int = 150) -> float:
+    """Give the mean reward over whole flows that no training draws, without experiments."""
+    total = 0.0
+    for index in range(flows):
+        scenario, _, _ = draw_scenario(HELD_OUT_SEED, 0, index)
+        simulation = Simulation(scenario)
+        simulation.set_policy_parameters(weights)
+        simulation.run_until(scenario.duration_s)
+        queue_record = simulation.state.queues[0]
+        backlog_s = float(queue_record["area_packets_ns"]) * 1e-9
+        total += (float(queue_record["sent_bytes"]) - alpha * backlog_s * MSS_BYTES) / scenario.duration_s
+    return total / flows / REWARD_UNIT
+
+
+class _Shared:
+    """What the processes share: for each batch in flight the weights and the samples, and who does what.
+
+    Batch `n` has the place `n % places`. A flow of a published batch is waiting work; whoever takes it gets
+    the next ticket, which says batch and index. So it does not matter who simulates what.
+    """
+
+    def __init__(self, context: ForkContext, plan: Plan) -> None:
+        self.size = ONLINE_BATCH if plan.mode == "online" else OFFLINE_BATCH
+        self.places = plan.lag + 1
+        weights = context.RawArray("d", self.places * _PACKED)
+        samples = context.RawArray("d", self.places * self.size * _SAMPLE_WIDTH)
+        self.weights = np.frombuffer(weights, np.float64).reshape(self.places, _PACKED)
+        self.samples = np.frombuffer(samples, np.float64).reshape(self.places, self.size, _SAMPLE_WIDTH)
+        self.ticket = context.Value("q", 0)
+        self.waiting = context.Semaphore(0)
+        self.finished = [context.Semaphore(0) for _ in range(self.places)]
+
+    def publish(self, batch: int, weights: Float64) -> None:
+        """Let a batch be simulated with these weights."""
+        self.weights[batch % self.places] = packed(weights)
+        for _ in range(self.size):
+            self.waiting.release()
+
+    def simulate_one(self, plan: Plan, first: int) -> None:
+        """Simulate the next flow; `first` is the batch with which the tickets began."""
+        with self.ticket.get_lock():
+            ticket = self.ticket.value
+            self.ticket.value += 1
+        batch, index = first + ticket // self.size, ticket % self.size
+        place = batch % self.places
+        weights = self.weights[place]
+        weights.setflags(write=False)
+        sample = _simulate(plan, weights, batch, index)
+        row = self.samples[place, index]
+        row[:] = np.nan
+        if sample is not None:
+            row[:3] = sample.label, sample.opposite, sample.reward
+            row[3:] = sample.inputs
+        self.finished[place].release()
 
 
 class _Workers:
-    """Processes that simulate; the weights lie in memory that they share."""
+    """Processes that simulate; with one job, this one."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, first: int) -> None:
         prepare()
-        self._shared = SharedMemory(create=True, size=place.PARAMETERS * 8)
-        self.weights: Float64 = np.ndarray(place.PARAMETERS, np.float64, self._shared.buf)
-        self._pool = None
-        self._plan = plan
-        if plan.jobs > 1:
-            context = multiprocessing.get_context("fork")
-            self._pool = context.Pool(plan.jobs, _attach, (self._shared.name, plan))
+        context = multiprocessing.get_context("fork")
+        self._plan, self._first = plan, first
+        self._shared = _Shared(context, plan)
+        self._processes = [
+            context.Process(target=_serve, args=(self._shared, plan, first), daemon=True)
+            for _ in range(plan.jobs if plan.jobs > 1 else 0)
+        ]
+        for process in self._processes:
+            process.start()
 
-    def batch(self, iteration: int, size: int) -> list[Sample | None]:
-        """Simulate the flows of a batch, in order."""
-        if self._pool is None:
-            return [_simulate(self._plan, self.weights, iteration, i) for i in range(size)]
-        return self._pool.map(_work, [(iteration, i) for i in range(size)], chunksize=1)
+    def publish(self, batch: int, weights: Float64) -> None:
+        """Begin a batch."""
+        self._shared.publish(batch, weights)
+
+    def samples(self, batch: int) -> Float64 | None:
+        """Wait for the oldest batch; give a row a flow, None if a flow never decided.
+
+        Raises
+        ------
+        RuntimeError
+            If a process died.
+        """
+        shared = self._shared
+        for _ in range(shared.size):
+            if not self._processes:
+                shared.waiting.acquire()
+                shared.simulate_one(self._plan, self._first)
+            while not shared.finished[batch % shared.places].acquire(timeout=_LOOK_EVERY_S):
+                if not all(process.is_alive() for process in self._processes):
+                    raise RuntimeError("a process of the training ended before its time")
+        rows: Float64 = shared.samples[batch % shared.places]
+        return None if np.isnan(rows[:, 0]).any() else rows
 
     def close(self) -> None:
-        """End the processes and free the memory."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool.join()
-        del self.weights
-        self._shared.close()
-        self._shared.unlink()
+        """End the processes."""
+        for process in self._processes:
+            process.terminate()
+            process.join()
 
 
-_HERE: dict[str, object] = {}
-
-
-def _attach(name: str, plan: Plan) -> None:
-    shared = SharedMemory(name)
-    _HERE["shared"] = shared
-    _HERE["weights"] = np.ndarray(place.PARAMETERS, np.float64, shared.buf)
-    _HERE["plan"] = plan
-
-
-def _work(job: tuple[int, int]) -> Sample | None:
-    plan, weights = _HERE["plan"], _HERE["weights"]
-    assert isinstance(plan, Plan)
-    assert isinstance(weights, np.ndarray)
-    return _simulate(plan, weights, *job)
+def _serve(shared: _Shared, plan: Plan, first: int) -> None:
+    while True:
+        shared.waiting.acquire()
+        shared.simulate_one(plan, first)
 
 
 def train(plan: Plan, networks: Networks | None = None, first_iteration: int = 0) -> Iterator[Step]:
@@ -259,7 +343,8 @@ def train(plan: Plan, networks: Networks | None = None, first_iteration: int = 0
     networks
         Weights to go on with; None: drawn from the seed.
     first_iteration
-        Number of the first batch. Stopped and gone on with, training gives what it would have given.
+        Number of the first batch. Without lag, training that was stopped and goes on gives what it would
+        have given.
 
     Yields
     ------
@@ -269,28 +354,27 @@ def train(plan: Plan, networks: Networks | None = None, first_iteration: int = 0
     if networks is None:
         rng = np.random.default_rng([plan.seed, 0])
         networks = Networks(first_weights(rng), first_weights(rng))
-    workers = _Workers(plan)
-    size = ONLINE_BATCH if plan.mode == "online" else OFFLINE_BATCH
+    workers = _Workers(plan, first_iteration)
     try:
+        for iteration in range(first_iteration, min(first_iteration + plan.lag, plan.iterations)):
+            workers.publish(iteration, networks.actor)
         for iteration in range(first_iteration, plan.iterations):
-            workers.weights[:] = networks.actor
-            samples = workers.batch(iteration, size)
-            if any(sample is None for sample in samples):
-                continue  # as the paper: a batch with a flow that never decided counts not at all
-            known = [sample for sample in samples if sample is not None]
-            yield _learn(plan, iteration, networks, known)
+            if iteration + plan.lag < plan.iterations:
+                workers.publish(iteration + plan.lag, networks.actor)
+            samples = workers.samples(iteration)
+            if samples is not None:  # as the paper: a batch with a flow that never decided counts not at all
+                yield _learn(plan, iteration, networks, samples)
     finally:
         workers.close()
 
 
-def _learn(plan: Plan, iteration: int, networks: Networks, samples: list[Sample]) -> Step:
-    inputs = np.array([sample.inputs for sample in samples])
-    labels = np.array([sample.label for sample in samples])
-    rewards = np.array([sample.reward for sample in samples])
+def _learn(plan: Plan, iteration: int, networks: Networks, samples: Float64) -> Step:
+    labels, opposites, rewards = samples[:, 0], samples[:, 1], samples[:, 2]
+    inputs = samples[:, _SAMPLE_WIDTH - place.INPUTS :]
     if plan.mode == "online":
         expected = predict(networks.critic, inputs)
-        labels = np.where(rewards > expected, labels, [sample.opposite for sample in samples])
-        descend(networks.critic, inputs, 2 * (expected - rewards) / len(samples))
+        labels = np.where(rewards > expected, labels, opposites)
+        descend(networks.critic, inputs, 2 * (expected - rewards) / len(samples), plan.learning_rate)
     wrong = predict(networks.actor, inputs) - labels
-    descend(networks.actor, inputs, np.sign(wrong) / len(samples))
+    descend(networks.actor, inputs, np.sign(wrong) / len(samples), plan.learning_rate)
     return Step(iteration, float(np.abs(wrong).mean()), float(rewards.mean()), float(labels.mean()), networks)

@@ -21,6 +21,7 @@ Int64 = NDArray[np.int64]
 
 _measure = compiled(step.measure)
 _remember = compiled(step.remember)
+_company = compiled(step.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
@@ -38,6 +39,7 @@ class Bounds(NamedTuple):
     idle_s: float
     alpha: float
     frame_bytes: float
+    link_bytes_s: float
     start_bytes: float
     early_bytes: float
     least_bytes: float
@@ -48,9 +50,10 @@ def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
     early = step.early_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
     start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
-    least = step.LEAST_FRAMES * FRAME_BYTES
+    least = step.CROWD_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
-    return Bounds(round(interval_s * NS), IDLE_S, alpha, FRAME_BYTES, start, early, least, MOST_BYTES)
+    interval_ns = round(interval_s * NS)
+    return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, early, least, MOST_BYTES)
 
 
 class Progress(NamedTuple):
@@ -89,13 +92,13 @@ def copy_of(progress: Progress) -> Progress:
 def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> tuple[Int64, Float64, Float64]:
     """Read the counters: the active flows, their figures and memories; idle flows get their first limit.
 
-    Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(6, n)``, and the
+    Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(7, n)``, and the
     memory, shape ``(MEMORY, n)``.
     """
     count = len(table)
     seen, quiet = progress.seen, progress.quiet_s
     active = np.empty(count, np.int64)
-    figures = np.empty((6, count))
+    figures = np.empty((7, count))
     memory = np.empty((MEMORY, count))
     n = 0
     for i in range(count):
@@ -106,7 +109,6 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
             if not was_idle and quiet[i] >= bounds.idle_s:
                 part.limit_bytes = int(bounds.start_bytes)
             continue
-        quiet[i] = 0.0
         active[n] = i
         figures[0, n] = part.sent_bytes - seen[0, i]
         figures[1, n] = part.sent_packets - seen[1, i]
@@ -114,6 +116,8 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
         figures[3, n] = part.bytes
         figures[4, n] = part.limit_bytes
         figures[5, n] = 1.0 if was_idle else 0.0
+        figures[6, n] = quiet[i]
+        quiet[i] = 0.0
         seen[0, i] = part.sent_bytes
         seen[1, i] = part.sent_packets
         seen[2, i] = part.dropped_packets
@@ -127,19 +131,13 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     active, figures, memory = gather(table, bounds, progress, dt_s)
     if len(active) == 0:
         return
-    poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5])
+    poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6])
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
+    among = _company(memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes)
     wanted = _apply(
-        network,
-        memory,
-        poll,
-        _evaluate(network, x),
-        bounds.early_bytes,
-        bounds.least_bytes,
-        bounds.most_bytes,
-        bounds.frame_bytes,
+        network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )
     for k in range(len(active)):
         table[active[k]].limit_bytes = int(wanted[k])

@@ -40,6 +40,7 @@ KINDS = {
     "on-off": 0.08,
     "changing flows": 0.08,
     "changing rate": 0.08,
+    "household": 0.08,
 }
 """Kinds of scenario and how often each is drawn."""
 ACCESS_FACTOR = 10
@@ -123,6 +124,16 @@ def _transport(rng: np.random.Generator, buffer_bytes: int, kind: str) -> Transp
     )
 
 
+def _household(rng: np.random.Generator, number: int, rate_bps: float) -> tuple[Application, str | None]:
+    """Draw what one of the flows of a household sends: a download, pages, calls."""
+    if number == 0:
+        return Bulk(write_bytes=1446), None
+    if rng.random() < 0.6:
+        size = max(int(min(_log_uniform(rng, 10_000, 2_000_000), rate_bps / 8)), 3000)
+        return RequestResponse(size, rng.uniform(0.2, 2.0)), None
+    return ConstantRate(max(int(rate_bps * rng.uniform(0.01, 0.1)), 8000), 300), "udp"
+
+
 def _application(rng: np.random.Generator, kind: str, share_bps: float) -> tuple[Application, str | None]:
     """Draw what a flow sends, and the sender where that is prescribed."""
     if kind == "limited":
@@ -142,6 +153,8 @@ def _application(rng: np.random.Generator, kind: str, share_bps: float) -> tuple
 def _count(rng: np.random.Generator, kind: str) -> int:
     if kind in ("single", "paper"):
         return 1
+    if kind == "household":
+        return int(rng.integers(2, 7))
     if kind == "many":
         return int(_log_uniform(rng, 16, MOST_FLOWS + 1))
     if kind == "changing flows":
@@ -159,7 +172,10 @@ def _flows(
     flows = []
     buffer_bytes = int(max(share_bps * count * BUFFER_S / 8, 1 << 20))
     for number in range(count):
-        application, sender = _application(rng, kind, share_bps)
+        if kind == "household":
+            application, sender = _household(rng, number, share_bps * count)
+        else:
+            application, sender = _application(rng, kind, share_bps)
         start_s, stop_s = 0.0, None
         if kind == "changing flows" and number:
             start_s = float(rng.uniform(0.0, 0.8 * duration_s))

@@ -66,14 +66,21 @@ def fixed_outcomes(task: Task, limits_frames: Sequence[int]) -> list[Outcome]:
         The scenario.
     limits_frames
         Limits in largest frames, at least 1.
+
+    Returns
+    -------
+    One a limit, the least limit first.
     """
-    outcomes = []
-    for frames in limits_frames:
+    outcomes: list[Outcome] = []
+    for frames in sorted(limits_frames):
         simulation = Simulation(task.scenario)
         queue_id = simulation.paths.directions.index(("bottleneck", "router"))
         simulation.set_limits(queue_id, int(frames * FRAME_BYTES))
         simulation.run_until(task.scenario.duration_s)
         outcomes.append(outcome_since(simulation, task, queue_id))
+        if not simulation.queue_counters(queue_id).dropped_packets.any():
+            # With a longer limit nothing would have been different.
+            return outcomes + [outcomes[-1]] * (len(limits_frames) - len(outcomes))
     return outcomes
 
 

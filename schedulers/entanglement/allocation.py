@@ -37,6 +37,9 @@ class Scheduled:
         Wall-clock time of the scheduler, without compilation.
     interrupted
         The user stopped it.
+    value, bound, gap
+        The objective reached, the proven bound on it and how far apart they are, as of `Outcome`; None from
+        the paper's schedulers.
     """
 
     schedule: Schedule
@@ -44,6 +47,9 @@ class Scheduled:
     bound_ebit_per_s: float | None
     seconds: float
     interrupted: bool = False
+    value: float | None = None
+    bound: float | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,14 @@ def schedule_tasks(
 
         outcome = optimise(task_set, options)
         found = Scheduled(
-            outcome.schedule, outcome.status, outcome.bound_ebit_per_s, outcome.seconds, outcome.interrupted
+            outcome.schedule,
+            outcome.status,
+            outcome.bound_ebit_per_s,
+            outcome.seconds,
+            outcome.interrupted,
+            outcome.value,
+            outcome.bound,
+            outcome.gap,
         )
     else:
         from schedulers.entanglement.admission import admit

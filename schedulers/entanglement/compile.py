@@ -23,7 +23,7 @@ from schedulers.entanglement.protocol import VARIANTS, ProtocolSearch, SearchOpt
 from schedulers.entanglement.routing import QuantumNetwork, Route
 from schedulers.entanglement.steps import relabel
 from schedulers.entanglement.success import FIDELITY_ROUNDING, Sized, Sizer, repeated
-from schedulers.entanglement.tasks import PeriodicTask, TaskSet
+from schedulers.entanglement.tasks import MAX_WEIGHT, PeriodicTask, TaskSet
 from topologies.model import Topology
 
 Rounding = Literal["floor", "ceil", "power-of-two"]
@@ -228,7 +228,7 @@ class Compiler:
                 done.append(self.compile_one(demand, packet, task_id=number))
             except QosError as error:
                 if not keep_going:
-                    raise type(error)(f"demand {number}: {error}") from None
+                    raise type(error)(f"demands[{number}]: {error}") from None
                 refused.append((number, str(error)))
         check_hyperperiod([compiled.task for compiled in done], self.options.max_hyperperiod_slots)
         return Compiled(self.balanced_set(done), tuple(done), tuple(refused))
@@ -362,6 +362,7 @@ class Compiler:
             preemption_budget_slots=self.options.preemption_budget_slots,
             operations=runs.operations,
             max_jitter_slots=None if jitter_s is None else floor(jitter_s / slot_s * (1 + 1e-9)),
+            weight=demand.weight,
         )
 
     def highest_rate(self, source: str, destination: str, min_fidelity: float) -> float:
@@ -485,6 +486,8 @@ def demand_problems(demand: EntanglementDemand, packet: Packet) -> Iterator[tupl
         )
     if not (isfinite(rate) and rate > 0):
         yield "rate_ebit_per_s", f"rate_ebit_per_s {rate!r} must be more than 0"
+    if not 0 <= demand.weight <= MAX_WEIGHT:
+        yield "weight", f"weight {demand.weight!r} must be from 0 to {MAX_WEIGHT}"
     if probability is not None and not 0 < probability < 1:
         yield "probability", f"probability {probability!r} must be between 0 and 1"
     if jitter_s is not None and not (isfinite(jitter_s) and jitter_s >= 0):

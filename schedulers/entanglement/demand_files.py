@@ -2,10 +2,10 @@
 
 A document is a list of demands, or an object that holds it under ``demands``. The keys of a demand
 are ``source``, ``destination``, ``rate_ebit_per_s``, ``min_fidelity``, and where wanted
-``name``, ``max_jitter_s``, ``probability``, ``pairs`` and ``window_s``; those of task sets (``src``, ``dst``,
-``rate``, ``f_min``) do too. ``max_qber`` may stand for the fidelity, and ``key_bit_per_s`` (with
-``key_protocol``: ``bb84`` or ``e91``) for the rate; a key rate alone gets the fidelity at which it is
-easiest to serve.
+``name``, ``weight``, ``max_jitter_s``, ``probability``, ``pairs`` and ``window_s``; those of task sets
+(``src``, ``dst``, ``rate``, ``f_min``) do too. ``max_qber`` may stand for the fidelity, and
+``key_bit_per_s`` (with ``key_protocol``: ``bb84`` or ``e91``) for the rate; a key rate alone gets the
+fidelity at which it is easiest to serve.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENDS = ("source", "destination")
 FIGURES = ("rate_ebit_per_s", "min_fidelity")
 KNOWN = (
     *ENDS, *FIGURES, "max_jitter_s", "probability", "pairs", "window_s",
-    "max_qber", "key_bit_per_s", "key_protocol", "name",
+    "max_qber", "key_bit_per_s", "key_protocol", "name", "weight",
 )  # fmt: skip
 SIGNS = (*NUMBERS, "f_min", "pairs", "key_protocol")
 """Keys that only a demand for entanglement has."""
@@ -61,7 +61,7 @@ def _fields(raw: object, where: str) -> dict[str, Any]:
             raise InputError(f"{where}.{str(key)[:SHOWN]}: unknown key; known are {', '.join(KNOWN)}")
         if name in fields:
             raise InputError(f"{where}.{key}: given twice, also as {name}")
-        if name in NUMBERS:
+        if name in NUMBERS or name == "weight":
             value = None if value is None and name not in FIGURES else number(value, f"{where}.{key}")
         fields[name] = value
     _judge_together(fields, where)
@@ -144,7 +144,9 @@ def read_demand(
     demand = EntanglementDemand(
         source, destination, rate, fidelity, fields.get("max_jitter_s"), fields.get("probability")
     )
-    return replace(demand, name=str(fields.get("name", ""))), Packet(pairs, fields.get("window_s"))
+    weight = fields.get("weight")
+    demand = replace(demand, name=str(fields.get("name", "")), weight=1.0 if weight is None else weight)
+    return demand, Packet(pairs, fields.get("window_s"))
 
 
 def asks_for_pairs(entry: object) -> bool:

@@ -17,6 +17,9 @@ from qos.errors import ValueRefusedError
 Interval = tuple[int, int]
 """``[begin, end)`` in slots."""
 
+MAX_WEIGHT = 1_000_000
+"""Weights of tasks are at most this."""
+
 OperationKind = Literal["link", "distill", "swap"]
 
 
@@ -70,6 +73,9 @@ class PeriodicTask:
         The protocol itself; empty where only the occupancy is known.
     max_jitter_slots
         How far the start may move within its period from one instance to another; None: anywhere.
+    weight
+        What an ebit/s of it is worth beside others (``throughput``), and how large a share its pair of end
+        nodes is to get (``fair``); from 0 to a million. Only `cpsat` looks at it.
     """
 
     task_id: int
@@ -83,6 +89,7 @@ class PeriodicTask:
     preemption_budget_slots: int = 0
     operations: tuple[Operation, ...] = ()
     max_jitter_slots: int | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from qos.errors import InputError
-from schedulers.entanglement.tasks import Interval, Operation, OperationKind, PeriodicTask, TaskSet
+from schedulers.entanglement.tasks import (
+    MAX_WEIGHT,
+    Interval,
+    Operation,
+    OperationKind,
+    PeriodicTask,
+    TaskSet,
+)
 from topologies.guards import read_text
 from topologies.json_files import parse
 
@@ -128,6 +135,13 @@ def _max_jitter(place: _Place) -> int | None:
     return place.below("max_jitter").integer(0, MAX_HYPERPERIOD_SLOTS)
 
 
+def _weight(demand: _Place) -> float:
+    place = demand.below("weight", 1.0)
+    if place.value == 0 and type(place.value) in (int, float):
+        return 0.0
+    return place.number(0, MAX_WEIGHT, f"a weight from 0 to {MAX_WEIGHT}")
+
+
 def _task(place: _Place, demand: _Place) -> PeriodicTask:
     period = place.below("period").integer(1, MAX_HYPERPERIOD_SLOTS)
     exec_slots = place.below("exec_time").integer(1, period, f"1 to the period, {period}")
@@ -147,6 +161,7 @@ def _task(place: _Place, demand: _Place) -> PeriodicTask:
         preemption_budget_slots=place.below("preemption_budget", 0).integer(0, MAX_HYPERPERIOD_SLOTS),
         operations=tuple(_operation(subtask, exec_slots, len(subtasks)) for subtask in subtasks),
         max_jitter_slots=_max_jitter(place),
+        weight=_weight(demand),
     )
     if found.source == found.destination:
         raise demand.below("dst").refuse("an end node other than src")
@@ -289,6 +304,7 @@ def dump_task_set(task_set: TaskSet) -> str:
             "f_min": task.min_fidelity,
             "rate": 1 / (task.period_slots * task_set.slot_s),
             "task": task.task_id,
+            **({} if task.weight == 1 else {"weight": task.weight}),
         }
         for task in task_set.tasks
     ]

@@ -23,12 +23,13 @@ from schedulers.packet.layout import (
     IN_NEW,
     IN_OLD,
     NONE,
+    PACKET_BYTES,
     SCHEDULE_DRR,
     SUBQUEUE_BYTES,
     SUBQUEUE_USED_BYTES,
     Record,
 )
-from schedulers.packet.memory import FEW_FLOWS, packets, queues, read_record_ahead, subqueues
+from schedulers.packet.memory import FEW_FLOWS, packets, queues, read_ahead, read_record_ahead, subqueues
 from schedulers.packet.pie import pie_dequeue
 
 
@@ -128,6 +129,17 @@ def activate(root: Record, queue_index: int, index: int) -> None:
 
 
 @inlined
+def _read_turns_ahead(root: Record, following: int) -> None:
+    """Ask for the packet of the sub-queue whose turn is next, and for the sub-queue after it."""
+    table = subqueues(root)
+    if table[following].head != NONE:
+        read_ahead(root.packets + table[following].head * PACKET_BYTES)
+    after_it = table[following].next
+    if after_it != NONE:
+        read_record_ahead(root.subqueues + after_it * SUBQUEUE_BYTES, 0, SUBQUEUE_USED_BYTES)
+
+
+@inlined
 def fair_dequeue(root: Record, queue_index: int) -> int:
     """Take the next packet with new flows first (RFC 8290, section 4.2)."""
     queue = queues(root)[queue_index]
@@ -153,8 +165,7 @@ def fair_dequeue(root: Record, queue_index: int) -> int:
             continue
         subqueue.deficit_bytes -= packets(root)[packet].size_bytes
         if root.flows_count > FEW_FLOWS and subqueue.next != NONE:
-            # The next in turn is served after this packet's transmission.
-            read_record_ahead(root.subqueues + subqueue.next * SUBQUEUE_BYTES, 0, SUBQUEUE_USED_BYTES)
+            _read_turns_ahead(root, subqueue.next)
         return packet
 
 

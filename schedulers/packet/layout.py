@@ -90,6 +90,8 @@ PACKET_DTYPE = np.dtype(
     align=True,
 )
 
+PACKET_BYTES = PACKET_DTYPE.itemsize
+
 SUBQUEUE_DTYPE = np.dtype(
     [
         ("head", "i8"),

@@ -70,8 +70,8 @@ FEW_FLOWS = 128
 
 @inlined
 def read_record_ahead(address: int, first_byte: int, last_byte: int) -> None:
-    """Ask for a part of a record."""
-    for offset in range(first_byte, last_byte, LINE_BYTES):
+    """Ask for a part of a record, which need not begin at a line."""
+    for offset in range(first_byte, last_byte + LINE_BYTES, LINE_BYTES):
         read_ahead(address + offset)
 
 

@@ -70,6 +70,7 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> st
 
 def judge(document: dict[str, Any], task_set: TaskSet) -> None:
     assert document.keys() >= KEYS
+    assert document.keys() >= {"objective_value", "objective_bound", "gap"}
     assert document["schema"] == 1
     assert [str(task_id) for task_id in document["admitted"]] == list(document["starts"])
     starts = {int(task_id): tuple(one) for task_id, one in document["starts"].items()}
@@ -205,21 +206,23 @@ DEMAND = {"source": "0", "destination": "2", "rate_ebit_per_s": 3.125, "min_fide
 @pytest.mark.parametrize(
     ("changes", "code", "complaint"),
     [
-        ({"source": "9"}, 2, "'9'"),
-        ({"destination": "0"}, 2, "'0'"),
-        ({"min_fidelity": 0.5}, 2, "0.5"),
-        ({"min_fidelity": 1.2}, 2, "1.2"),
+        ({"source": "9"}, 1, "'9'"),
+        ({"destination": "0"}, 1, "'0'"),
+        ({"min_fidelity": 0.5}, 1, "0.5"),
+        ({"min_fidelity": 1.2}, 1, "1.2"),
         ({"min_fidelity": 0.99}, 3, "best reachable"),
         ({"rate_ebit_per_s": 50}, 3, "at most"),
         ({"rate_ebit_per_s": 1e6}, 3, "100 ebit/s"),
-        ({"rate_ebit_per_s": 0}, 2, "more than 0"),
+        ({"rate_ebit_per_s": 0}, 1, "more than 0"),
         ({"rate_ebit_per_s": "fast"}, 1, "demands[0].rate_ebit_per_s"),
         ({"min_fidelity": None}, 1, "demands[0].min_fidelity"),
         ({"source": True}, 1, "demands[0].source"),
         ({"colour": 1}, 1, "demands[0].colour"),
         ({"pairs": 1.5}, 1, "demands[0].pairs"),
-        ({"max_jitter_s": -1}, 2, "max_jitter_s"),
-        ({"probability": 2}, 2, "probability"),
+        ({"max_jitter_s": -1}, 1, "max_jitter_s"),
+        ({"probability": 2}, 1, "probability"),
+        ({"weight": -1}, 1, "weight"),
+        ({"weight": "much"}, 1, "demands[0].weight"),
     ],
 )
 def test_demands_that_cannot_be_are_refused(
@@ -227,7 +230,24 @@ def test_demands_that_cannot_be_are_refused(
 ) -> None:
     path = tmp_path / "demands.json"
     path.write_text(json.dumps({"demands": [DEMAND | changes]}))
-    assert complaint in refusal(capsys, code, "star", "--demands", path)
+    err = refusal(capsys, code, "star", "--demands", path)
+    assert complaint in err
+    assert f"{path}: demands[0]" in err
+
+
+def test_weights_in_a_file_of_demands_turn_the_choice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The star's repeater has no room for two demands of 6.25 ebit/s."""
+    path = tmp_path / "demands.json"
+    plain = DEMAND | {"rate_ebit_per_s": 6.25}
+    for chosen in (0, 1):
+        weighted = [plain | {"weight": 3}] if chosen == 0 else [plain, plain | {"weight": 3}]
+        path.write_text(json.dumps([*weighted, *[plain] * (2 - len(weighted))]))
+        document = answer(capsys, "star", "--demands", path)
+        assert document["admitted"] == [chosen]
+        assert document["objective_value"] == pytest.approx(3 * 6.25)
+        assert (document["status"], document["gap"]) == ("optimal", 0)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +289,7 @@ def test_periods_that_repeat_too_late_are_named(capsys: pytest.CaptureFixture[st
     rates = [1 / (0.01 * period) for period in (31, 37, 41, 43, 47)]
     path = tmp_path / "demands.json"
     path.write_text(json.dumps([DEMAND | {"rate_ebit_per_s": rate} for rate in rates]))
-    err = refusal(capsys, 2, "star", "--demands", path)
+    err = refusal(capsys, 1, "star", "--demands", path)
     assert "31, 37, 41, 43, 47" in err
     assert "powers of two" in err
 

@@ -358,7 +358,7 @@ def test_rounding_helps_where_periods_repeat_too_late(
     ]
     path = tmp_path / "demands.json"
     path.write_text(json.dumps(demands))
-    err = refused(capsys, 2, "star", "--demands", path)
+    err = refused(capsys, 1, "star", "--demands", path)
     assert "131, 137, 139, 149" in err
     assert "power-of-two" in err
     document = answer(capsys, "star", "--demands", path, "--rounding", "power-of-two")

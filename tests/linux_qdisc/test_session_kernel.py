@@ -167,6 +167,36 @@ def test_the_dry_run_prints_the_switching_of_offloads_and_does_not_do_it(lab: La
     assert lab.qos(*words, "--dry-run").splitlines() == lines
 
 
+def offloads(lab: Lab, device: str) -> dict[str, bool | None]:
+    script = f"import json; from linux_qdisc import ethtool; print(json.dumps(ethtool.read('{device}')))"
+    done = lab.run(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_nothing_that_comes_in_is_merged_where_offloads_are_off(lab: Lab) -> None:
+    for device in ("v0", "v1"):
+        script = f"from linux_qdisc import ethtool; ethtool.switch('{device}', 'gro', on=True)"
+        assert lab.run(sys.executable, "-c", script).returncode == 0
+    before = offloads(lab, "v0")
+    if not before["gro"]:
+        pytest.skip("this kernel's veth has no GRO")
+    words = ("attach", "v0", "--rate", "10mbit", "--flows", "4", "--offloads", "off")
+    told = lab.run(sys.executable, "-m", "qos", *words, "--ingress", "5mbit").stderr
+    assert told == ""  # nothing is forwarded here
+    assert not any(offloads(lab, "v0").values())
+    assert lab.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward").returncode == 0
+    told = lab.run(sys.executable, "-m", "qos", *words).stderr
+    assert "--gro-off v1" in told
+    assert "qosifb" not in told
+    assert offloads(lab, "v0")["gro"]
+    assert lab.run(sys.executable, "-m", "qos", *words, "--gro-off", "v1").stderr == ""
+    assert not offloads(lab, "v1")["gro"]
+    lab.qos("detach", "v0")
+    assert offloads(lab, "v0") == before
+    assert offloads(lab, "v1")["gro"]
+
+
 def test_an_unknown_gro_interface_is_refused_before_anything_changes(lab: Lab) -> None:
     message = lab.qos("attach", "v0", "--rate", "10mbit", "--gro-off", "nosuch", code=2)
     assert "nosuch" in message
@@ -205,16 +235,10 @@ def test_an_interface_that_disappears_takes_its_ifb_along(lab: Lab) -> None:
 
 
 def test_a_renamed_interface_gets_its_offloads_back_and_no_other_one(lab: Lab) -> None:
-    def offloads(device: str) -> dict[str, bool]:
-        script = f"import json; from linux_qdisc import ethtool; print(json.dumps(ethtool.read('{device}')))"
-        done = lab.run(sys.executable, "-c", script)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
-
-    before = offloads("v0")
+    before = offloads(lab, "v0")
     assert before["gso"]
     lab.qos("attach", "v0", "--rate", "10mbit", "--flows", "16", "--offloads", "off")
-    assert not offloads("v0")["gso"]
+    assert not offloads(lab, "v0")["gso"]
     lab.ip("link", "set", "v0", "down")
     lab.ip("link", "set", "v0", "name", "w0")
     eventually(lab, "w0", sys.executable, "-m", "qos", "status")
@@ -222,10 +246,10 @@ def test_a_renamed_interface_gets_its_offloads_back_and_no_other_one(lab: Lab) -
     told = lab.run(sys.executable, "-m", "qos", "status").stderr
     assert "the controller of w0 ended: v0 was renamed to w0" in told
     lab.ip("link", "set", "v1", "name", "v0")  # somebody else has the name now
-    others = offloads("v0")
+    others = offloads(lab, "v0")
     done = lab.run(sys.executable, "-m", "qos", "detach", "w0")
     assert (done.returncode, done.stderr) == (0, "")
-    assert (offloads("w0"), offloads("v0")) == (before, others)
+    assert (offloads(lab, "w0"), offloads(lab, "v0")) == (before, others)
 
 
 def test_the_tree_follows_the_size_of_packets(lab: Lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from qos.errors import InputError
 from schedulers.packet.limits import FlowCounters, QueueContext, first_limit_bytes, make_policy
+from schedulers.packet.limits.lfq import step
 from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq
-from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply
+from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply, company
 from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
@@ -53,8 +55,8 @@ def test_a_flow_is_judged_by_itself_alone_where_the_others_send_the_same() -> No
     rng = np.random.default_rng(3)
     one = counters(rng, 1, np.array([60_000]), new=True)
     policy = Lfq(CONTEXT, load_network(), 5.0)
-    many = FlowCounters(*(np.repeat(getattr(one, name), 5) for name in one.__slots__))
-    many = FlowCounters(np.arange(5), *(getattr(many, name) for name in one.__slots__[1:]))
+    columns = [name for name in one.__slots__ if name not in ("slot", "quiet_s")]
+    many = FlowCounters(np.arange(5), *(np.repeat(getattr(one, name), 5) for name in columns))
     limits = policy.limits(many, 0.02)
     assert len(set(limits.tolist())) == 1
 
@@ -76,8 +78,9 @@ def test_the_shortest_limit_holds_three_whole_frames(frame_bytes: float) -> None
     zero, least = np.zeros(1), 3 * frame_bytes
     limit = np.array([60_000.0])
     for _ in range(400):
-        poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero)
-        limit = apply(network, memory, poll, zero - 9.0, least, least, 1e6, frame_bytes)
+        poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero, zero)
+        among = company(memory, 1e6, least, least, frame_bytes)
+        limit = apply(network, memory, poll, zero - 9.0, among, 1e6, frame_bytes)
     assert limit == least
 
 
@@ -140,3 +143,58 @@ def test_the_shipped_weights_are_small_and_can_be_used() -> None:
     assert all(
         np.array_equal(a, b) for a, b in zip(unpack(pack(load_network())), load_network(), strict=True)
     )
+
+
+def polled(sent: list[int], dropped: list[int], limit: np.ndarray, quiet_s: float, new: bool) -> FlowCounters:
+    """Counters of flows that keep five frames waiting."""
+    count = len(sent)
+    return FlowCounters(
+        slot=np.arange(count),
+        is_new=np.full(count, new),
+        sent_bytes=np.array(sent) * 1514,
+        sent_packets=np.array(sent),
+        dropped_packets=np.array(dropped),
+        backlog_bytes=np.full(count, 5 * 1514),
+        backlog_packets=np.full(count, 5),
+        limit_bytes=limit,
+        quiet_s=np.full(count, quiet_s),
+    )
+
+
+def company_of(sent: list[float], rate_bps: float) -> step.Company:
+    """What flows may queue that have sent so much a second for long, and lost packets."""
+    memory = np.zeros((step.MEMORY, len(sent)))
+    memory[step.MEAN_SENT] = sent
+    memory[step.EVENTS] = 1.0
+    return step.company(memory, rate_bps / 8, rate_bps / 8 * 0.005, 2 * 1514.0, 1514.0)
+
+
+def test_many_flows_on_a_slow_link_may_queue_fewer_frames_each_than_one() -> None:
+    assert company_of([1e5], 10e6).least_bytes == 3 * 1514
+    assert company_of([1e4] * 50, 10e6).least_bytes == 2 * 1514
+    assert company_of([1e4] * 50, 10e9).least_bytes == 3 * 1514
+    assert company_of([1e4] * 50, 10e6).first_bytes.max() < 10 * 1514
+
+
+def test_a_call_beside_a_download_does_not_make_a_crowd() -> None:
+    alone = company_of([1e6], 10e6)
+    beside = company_of([1e6] + [2e3] * 20, 10e6)
+    assert beside.early_bytes[0] == pytest.approx(alone.early_bytes[0], rel=0.1)
+
+
+@pytest.mark.parametrize(("quiet_s", "factor"), [(0.0, 1.0), (0.06, 4.0)])
+def test_slow_start_over_a_long_path_is_given_a_longer_queue(quiet_s: float, factor: float) -> None:
+    """The handshake, then nothing for some polls, then a window: the path is so long."""
+    context = QueueContext(4, 50_000_000, 1514, 60_000, 3_028, 4_000_000)
+    policy = Lfq(context, first_network(1), 4.0)
+    limit = policy.limits(polled([1], [0], np.array([60_000]), 0.0, new=True), 0.02)
+    limit = policy.limits(polled([12], [0], limit, quiet_s, new=False), 0.02)
+    early = step.early_limit_bytes(first_network(1), 50e6, 4.0, 1514.0)
+    assert limit[0] == pytest.approx(factor * early, rel=0.03)
+
+
+def test_counters_without_the_time_of_quiet_are_taken_as_busy() -> None:
+    context = QueueContext(4, 50_000_000, 1514, 60_000, 3_028, 4_000_000)
+    told, untold = Lfq(context, load_network(), 4.0), Lfq(context, load_network(), 4.0)
+    counted = polled([12, 3], [0, 1], np.array([60_000, 60_000]), 0.0, new=True)
+    assert told.limits(counted, 0.02).tolist() == untold.limits(replace(counted, quiet_s=None), 0.02).tolist()

@@ -26,6 +26,7 @@ from qos.simulation import (
 )
 from qos.simulation.captures import replayed_flows
 from qos.simulation.files import load_scenario
+from qos.simulation.scenario import transport_of
 from qos.simulation.series import record_series
 from schedulers.packet.registry import queue
 from topologies.model import Node, Topology, WiredLink
@@ -204,7 +205,7 @@ def test_a_file_says_what_it_says(tmp_path: Path) -> None:
     assert len(scenario.flows) == 3
     assert scenario.queues["left--right", "left"].target_s == pytest.approx(0.01)
     assert scenario.default_queue.limit_bytes == 102_400
-    assert scenario.flows[0].transport == Transport(recovery="prr", hystart=False)
+    assert scenario.flows[0].transport == transport_of("ns3", recovery="prr", hystart=False)
     result = Simulation(scenario).run()
     assert result.queues[0].link == "left--right"
     assert result.flows[2].goodput_bps == pytest.approx(1e6, rel=0.02)

@@ -13,8 +13,20 @@ from qos.simulation.scenario import transport_of
 Make = Callable[..., Scenario]
 
 
-def test_the_first_stack_is_the_default() -> None:
-    assert transport_of("ns3") == Transport()
+def test_the_first_stack_is_the_default_with_the_sample_of_the_handshake() -> None:
+    assert transport_of("ns3") == Transport(handshake_sample=True)
+
+
+def test_the_round_trip_of_the_handshake_is_the_first_sample(small: Make) -> None:
+    # 56 bytes take less time than 1446: the smoothed time begins lower.
+    smoothed_s = []
+    for sampled in (False, True):
+        transport = {"handshake_sample": sampled, "timestamp_tick_s": 0.0}
+        simulation = Simulation(small("newreno", rate_bps=1_000_000, transport=transport))
+        simulation.run_until(0.036)
+        smoothed_s.append(int(simulation.state.flows["srtt_ns"][0]) * 1e-9)
+    assert smoothed_s[0] == 0.0
+    assert 0.02 < smoothed_s[1] < 0.022
 
 
 def test_linux_is_changed_where_it_is_asked_to_be() -> None:

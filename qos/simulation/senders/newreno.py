@@ -38,5 +38,6 @@ def newreno_increase(flow: Record, segments_acked: int) -> None:
 
 @compiled
 def newreno_ssthresh(flow: Record, in_flight_bytes: int) -> int:
-    """Halve (RFC 5681, equation 4)."""
-    return max(2 * flow.mss_bytes, in_flight_bytes // 2)
+    """Halve what is in flight (RFC 5681, equation 4); Linux, which counts bytes, halves the window."""
+    whole = flow.cwnd_bytes if flow.byte_counting else in_flight_bytes
+    return max(2 * flow.mss_bytes, whole // 2)

@@ -1,7 +1,8 @@
 """How much any schedule can deliver at most: relaxations that leave out where exactly things run.
 
 `knapsack_bound`: every machine is busy for no longer than the hyperperiod, demands whole. `tightened` solves
-it again and again, each time with the derived machines that the last solution overloads.
+it again and again, each time with the derived machines that the last solution overloads, and with limits on
+the instances that `sequences` finds.
 
 `folded_bound`: time is taken modulo a window of ``W`` slots. The average of any schedule over its
 windows is a fractional choice of starts in one cyclic window that (1) starts a task of period ``p <= W``,
@@ -18,17 +19,18 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
 from schedulers.entanglement.cpsat.conflicts import Machine
 from schedulers.entanglement.cpsat.derived import DerivedMachines
+from schedulers.entanglement.cpsat.sequences import InstanceLimit, Scarcity, SequenceBounds
 from schedulers.entanglement.tasks import PeriodicTask
 
 MAX_NONZEROS = 400_000
@@ -57,6 +59,8 @@ class Question:
         A multiple of every period.
     groups
         Groups of tasks of which at most one may be admitted.
+    limits
+        How many instances of some tasks there can be, whoever is admitted.
     """
 
     tasks: Sequence[PeriodicTask]
@@ -65,6 +69,11 @@ class Question:
     kept: frozenset[int]
     hyperperiod_slots: int
     groups: Sequence[Sequence[int]] = ()
+    limits: Sequence[InstanceLimit] = ()
+
+    def instances(self, index: int) -> int:
+        """How many instances of a task there are in a hyperperiod."""
+        return self.hyperperiod_slots // self.tasks[index].period_slots
 
 
 @contextmanager
@@ -112,6 +121,8 @@ class _Rows:
         """Maximise the weights of the first columns, which are whole unless `relaxed`; bound and solution."""
         for group in question.groups:
             self.add(dict.fromkeys(group, 1.0), -np.inf, 1.0)
+        for limit in question.limits:
+            self.add({index: float(question.instances(index)) for index in limit.tasks}, -np.inf, limit.most)
         count = len(question.tasks)
         cost = np.zeros(columns)
         cost[:count] = [-weight for weight in question.weights]
@@ -166,9 +177,7 @@ def _knapsack(question: Question, time_limit_s: float, *, relaxed: bool = False)
     rows = _Rows()
     for machine in question.machines:
         terms = {
-            index: float(machine.busy_slots(index))
-            * (question.hyperperiod_slots // question.tasks[index].period_slots)
-            for index in machine.intervals
+            index: float(machine.busy_slots(index) * question.instances(index)) for index in machine.intervals
         }
         rows.add(terms, -np.inf, machine.span_slots(question.tasks, question.hyperperiod_slots))
     return rows.solve(question, len(question.tasks), time_limit_s, relaxed=relaxed)
@@ -196,6 +205,10 @@ def tightened(question: Question, derived: DerivedMachines, time_limit_s: float)
     begun = time.monotonic()
     bound = sum(question.weights)
     relaxed = True
+
+    def late() -> bool:
+        return time.monotonic() - begun > time_limit_s
+
     for _ in range(MAX_ROUNDS):
         left = time_limit_s - (time.monotonic() - begun)
         found = _knapsack(question, left, relaxed=relaxed) if left > 0 and question.machines else None
@@ -204,16 +217,48 @@ def tightened(question: Question, derived: DerivedMachines, time_limit_s: float)
         bound = min(bound, found.bound)
         cuts: list[Machine] = []
         if found.admitted is not None:
-            cuts = derived.overloaded(
-                found.admitted,
-                question.hyperperiod_slots,
-                lambda: time.monotonic() - begun > time_limit_s,
-            )
+            cuts = derived.overloaded(found.admitted, question.hyperperiod_slots, late)
         if not cuts and not relaxed:
             break
-        relaxed = relaxed and bool(cuts)
+        if relaxed and not cuts:
+            relaxed = False
+            question = replace(question, limits=_instance_limits(question, derived, late))
         question = replace(question, machines=(*question.machines, *cuts))
     return bound, question
+
+
+def _instance_limits(
+    question: Question, derived: DerivedMachines, enough: Callable[[], bool]
+) -> tuple[InstanceLimit, ...]:
+    """Limit the instances on the machines on which the linear relaxation rests."""
+    scarcity = _scarcity(question) if derived.separation is not None else None
+    if scarcity is None or derived.separation is None:
+        return ()
+    bounds = SequenceBounds(question.tasks, derived.separation, question.machines, question.hyperperiod_slots)
+    return tuple(bounds.limits(scarcity, enough))
+
+
+def _scarcity(question: Question) -> Scarcity | None:
+    """Solve the linear relaxation of the knapsack for the prices of its machines."""
+    instances = np.array([question.instances(index) for index in range(len(question.tasks))])
+    held = np.zeros((len(question.machines), len(question.tasks)))
+    for row, machine in enumerate(question.machines):
+        for index in machine.intervals:
+            held[row, index] = machine.busy_slots(index) * instances[index]
+    spans = np.array(
+        [one.span_slots(question.tasks, question.hyperperiod_slots) for one in question.machines]
+    )
+    least = [float(index in question.kept) for index in range(len(question.tasks))]
+    answer = linprog(
+        -np.array(question.weights, dtype=float),
+        A_ub=held,
+        b_ub=spans,
+        bounds=[(low, 1.0) for low in least],
+        method="highs",
+    )
+    if answer.x is None:
+        return None
+    return Scarcity(answer.x * instances, -answer.ineqlin.marginals * spans)
 
 
 def _nonzeros(machine: Machine, window_slots: int) -> int:

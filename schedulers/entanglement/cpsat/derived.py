@@ -27,7 +27,7 @@ from schedulers.entanglement.cpsat.conflicts import (
 from schedulers.entanglement.tasks import PeriodicTask
 
 MAX_PAIRS = 60_000
-"""Pairs that share a qubit, counted once a qubit; above, they are not compared, which would take seconds."""
+"""Pairs that are compared where nothing else is said; many more take seconds."""
 
 MAX_CLIQUE = 100
 MAX_GROUPS = 16
@@ -86,16 +86,23 @@ class DerivedMachines:
     Parameters
     ----------
     tasks
-        The tasks; machines refer to them by index. Of very many nothing is derived.
+        The tasks; machines refer to them by index.
+    most_pairs
+        Pairs that share a qubit, counted once a qubit, above which nothing is derived.
+
+    Attributes
+    ----------
+    separation
+        How far apart the tasks start (`conflicts.separations`), None where there are too many.
     """
 
-    def __init__(self, tasks: Sequence[PeriodicTask]) -> None:
+    def __init__(self, tasks: Sequence[PeriodicTask], most_pairs: int = MAX_PAIRS) -> None:
         self._tasks = tasks
         pairs = sum(len(users) ** 2 for users in qubit_users(tasks).values()) // 2
-        self.possible = pairs <= MAX_PAIRS
-        if not self.possible:
+        self.separation: NDArray[np.int64] | None = None
+        if pairs > most_pairs:
             return
-        self._separation = separations(tasks)
+        self._separation = self.separation = separations(tasks)
         self._conflict = self._separation > NO_CONFLICT
         total = self._separation + self._separation.T
         self._strength = np.where(self._conflict, total, NO_CONFLICT).astype(np.float64)
@@ -103,7 +110,7 @@ class DerivedMachines:
 
     def contended(self) -> list[Machine]:
         """Make the machines that matter most if everybody were served."""
-        if not self.possible:
+        if self.separation is None:
             return []
         groups = self._busiest(self._rates)
         made = [machine for group in groups if (machine := self._machine(group, self._rates)) is not None]
@@ -128,7 +135,7 @@ class DerivedMachines:
         list of Machine
             The most overloaded ones, the worst first; empty where the choice overloads none that is found.
         """
-        if not self.possible:
+        if self.separation is None:
             return []
         loads = np.clip(admitted, 0, 1) * self._rates * hyperperiod_slots
         found: list[tuple[float, Machine]] = []

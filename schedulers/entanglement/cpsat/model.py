@@ -10,6 +10,7 @@ from ortools.sat.python import cp_model
 
 from schedulers.entanglement.cpsat.conflicts import Machine
 from schedulers.entanglement.cpsat.greedy import Starts
+from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.tasks import PeriodicTask
 
 STOP_EVERY_S = 0.1
@@ -37,6 +38,8 @@ class Placement:
         Starts left free by what is not part of the model; None allows all.
     loads
         Further machines, of which only the total time is limited: a linear constraint each.
+    limits
+        How many instances of some tasks there can be.
     """
 
     tasks: Sequence[PeriodicTask]
@@ -46,6 +49,7 @@ class Placement:
     same_offset: frozenset[int] = frozenset()
     windows: Windows | None = None
     loads: Sequence[Machine] = ()
+    limits: Sequence[InstanceLimit] = ()
 
     def instances(self, index: int) -> int:
         """How many instances of a task there are in a hyperperiod."""
@@ -158,6 +162,9 @@ class PlacementModel:
             self._limit_load(machine)
         for machine in placement.loads:
             self._limit_load(machine)
+        for limit in placement.limits:
+            running = sum(placement.instances(index) * self.present[index] for index in limit.tasks)
+            self.model.add(running <= limit.most)
 
     def _add_task(self, index: int) -> None:
         placement, model = self.placement, self.model
@@ -210,7 +217,8 @@ class PlacementModel:
         self.model.add(energy <= machine.span_slots(placement.tasks, placement.hyperperiod_slots))
 
     def hint(self, starts: Mapping[int, Sequence[int]]) -> None:
-        """Start the search from a schedule."""
+        """Start the search from a schedule, in place of any given before."""
+        self.model.clear_hints()  # type: ignore[no-untyped-call]
         hinted: set[int] = set()
         for index, task in enumerate(self.placement.tasks):
             self.model.add_hint(self.present[index], index in starts)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from qos.errors import InfeasibleError, ValueRefusedError
 from schedulers.entanglement.cpsat.bounds import Question, tightened
 from schedulers.entanglement.cpsat.derived import DerivedMachines, machines
-from schedulers.entanglement.cpsat.fairness import SCALE, TIERS, share_fairly, share_weights, utility
+from schedulers.entanglement.cpsat.fairness import Fairness, share_fairly
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.makespan import last_end, shorten
-from schedulers.entanglement.cpsat.model import Placement
+from schedulers.entanglement.cpsat.model import Placement, PlacementModel
 from schedulers.entanglement.cpsat.online import OnlineScheduler
 from schedulers.entanglement.cpsat.outcome import Clock, Options, Outcome, Status
 from schedulers.entanglement.cpsat.smooth import smooth
@@ -60,6 +60,12 @@ class _Case:
         """Instances a hyperperiod of each task."""
         return [self.horizon // task.period_slots for task in self.task_set.tasks]
 
+    @property
+    def weights(self) -> list[float] | None:
+        """What an ebit/s of each task is worth; None if all are worth the same."""
+        found = [self.options.weights.get(task.task_id, task.weight) for task in self.task_set.tasks]
+        return None if all(weight == 1 for weight in found) else found
+
     def per_second(self, instances: float) -> float:
         return instances / (self.horizon * self.task_set.slot_s)
 
@@ -84,13 +90,10 @@ def _status(best: Best, value: float) -> Status:
 
 
 def _throughput_weights(case: _Case) -> list[int]:
-    weights = case.options.weights
-    if not weights:
+    weights = case.weights
+    if weights is None:
         return case.rates()
-    return [
-        round(WEIGHT_UNITS * weights.get(task.task_id, 1.0)) * rate
-        for task, rate in zip(case.task_set.tasks, case.rates(), strict=True)
-    ]
+    return [round(WEIGHT_UNITS * weight) * rate for weight, rate in zip(weights, case.rates(), strict=True)]
 
 
 def _admit(case: _Case, clock: Clock, weights: Sequence[int], *, same_offset: bool = False) -> Best:
@@ -117,7 +120,7 @@ def _linear(case: _Case, clock: Clock) -> Outcome:
     starts = best.starts or {}
     value = sum(weights[index] for index in starts)
     unit = 1.0 if objective == "count" else _unit(case)
-    weighted = objective == "count" or bool(case.options.weights)
+    weighted = objective == "count" or case.weights is not None
     throughput = case.throughput_bound(clock) if weighted else case.per_second(best.bound)
     return Outcome(
         case.schedule(starts),
@@ -133,7 +136,7 @@ def _linear(case: _Case, clock: Clock) -> Outcome:
 
 def _unit(case: _Case) -> float:
     """Give the ebit/s of one unit of the weights of `throughput`."""
-    return case.per_second(1 / WEIGHT_UNITS if case.options.weights else 1)
+    return case.per_second(1 if case.weights is None else 1 / WEIGHT_UNITS)
 
 
 def _selected(case: _Case, clock: Clock) -> tuple[Starts, Best | None]:
@@ -204,32 +207,29 @@ def _jitter(case: _Case, members: Sequence[int], starts: Starts) -> float:
 
 def _fair(case: _Case, clock: Clock) -> Outcome:
     """Optimise fairness among the pairs of end nodes."""
-    tasks, weights = case.task_set.tasks, case.options.weights
-    linear = share_weights(tasks, case.horizon, weights)
-    contest = Contest(tasks, linear, case.kept, case.horizon)
+    tasks = case.task_set.tasks
+    fairness = Fairness(tasks, case.horizon, case.options.weights)
+    contest = Contest(tasks, fairness.linear_weights(), case.kept, case.horizon)
     starts = first_schedule(contest, case.given, clock) or {}
-    best_possible = utility(tasks, range(len(tasks)), weights)
-    bound, status = best_possible, "heuristic"
+    bound, status = fairness.highest, "heuristic"
     if stays(tasks, case.horizon) > MAX_WHOLE_STAYS:
         best = admit_best(contest, case.given, case.options, clock)
         starts = best.starts or starts
         status = "feasible" if best.searched else "heuristic"
     else:
-        answer = share_fairly(Placement(tasks, (), case.horizon, case.kept), starts, case.options, clock)
-        if answer.starts is not None and utility(tasks, answer.starts, weights) >= utility(
-            tasks, starts, weights
-        ):
-            starts = answer.starts
-            status = "optimal" if answer.proven else "feasible"
-        if answer.bound is not None:
-            bound = min(bound, answer.bound / (SCALE * sum(TIERS)))
-    value = utility(tasks, starts, weights)
+        model = PlacementModel(Placement(tasks, machines(tasks), case.horizon, case.kept))
+        limits = (case.options, clock)
+        found = share_fairly(model, model.present, fairness, lambda starts: starts, starts, limits)
+        starts, bound = found.starts, found.least_bound
+        status = "optimal" if found.proven else "feasible"
+    if not case.kept <= starts.keys():
+        raise _nothing_found(clock)
     return Outcome(
         case.schedule(starts),
         "optimal" if status == "optimal" else "feasible" if status == "feasible" else "heuristic",
         "fair",
-        value,
-        max(bound, value),
+        fairness.lowest(starts),
+        bound,
         min(case.throughput_bound(clock), case.task_set.offered_ebit_per_s),
         clock.spent_s,
         clock.stopped,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from qos.errors import ValueRefusedError
-from schedulers.entanglement.tasks import Schedule
+from schedulers.entanglement.tasks import MAX_WEIGHT, Schedule
 
 Objective = Literal["throughput", "fair", "count", "jitter", "zero-jitter", "makespan"]
 Mode = Literal["batch", "dominate", "online"]
@@ -40,7 +40,8 @@ class Options:
     seed
         Of the solver's random choices, >= 0.
     weights
-        For each task id what its ebit/s are worth (1 where missing), >= 0; for ``throughput`` and ``fair``.
+        For each task id what its ebit/s are worth, in place of the task's own weight, from 0 to a million;
+        for ``throughput`` and ``fair``.
     kept
         Ids that must be admitted; None lets the mode say.
     progress
@@ -72,9 +73,9 @@ class Options:
             raise ValueRefusedError(f"workers {self.workers}: expected 1 or more")
         if not 0 <= self.seed < 2**31:
             raise ValueRefusedError(f"seed {self.seed}: expected 0 to 2147483647")
-        wrong = [task for task, weight in self.weights.items() if not 0 <= weight < 1e6]
+        wrong = [task for task, weight in self.weights.items() if not 0 <= weight <= MAX_WEIGHT]
         if wrong:
-            raise ValueRefusedError(f"weights: task {wrong[0]}: expected a number from 0 to below 1000000")
+            raise ValueRefusedError(f"weights: task {wrong[0]}: expected a number from 0 to {MAX_WEIGHT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ class Outcome:
     objective
         What was optimised.
     value, bound
-        The objective reached, and what is proven that no schedule surpasses: ebit/s for ``throughput``,
-        ``zero-jitter`` (of schedules without jitter) and ``fair`` (weighted), demands for ``count``, s^2 for
+        The objective reached, and what is proven that no schedule surpasses: ebit/s (times weights) for
+        ``throughput`` and ``zero-jitter`` (of schedules without jitter), the lowest part of what it asked for
+        that a pair of end nodes gets (divided by its weight) for ``fair``, demands for ``count``, s^2 for
         ``jitter``, seconds for ``makespan``; a lower bound for the last two.
     bound_ebit_per_s
         Proven bound on the throughput of any schedule of the task set, at most the offered rate.

@@ -17,7 +17,7 @@ import numpy as np
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
 from schedulers.entanglement.cpsat.derived import DerivedMachines, machines
-from schedulers.entanglement.cpsat.fairness import SCALE, TIERS, maximise_fairness, utility
+from schedulers.entanglement.cpsat.fairness import Fairness, share_fairly
 from schedulers.entanglement.cpsat.greedy import Starts
 from schedulers.entanglement.cpsat.makespan import last_end, shorten
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
@@ -246,12 +246,19 @@ def _weights(ways: Ways, options: Options) -> list[int]:
     if options.objective == "count":
         return [1] * len(tasks)
     rates = [ways.horizon // task.period_slots for task in tasks]
-    if options.objective != "throughput" or not options.weights:
+    if not _is_weighted(ways, options):
         return rates
     return [
-        round(WEIGHT_UNITS * options.weights.get(task.task_id, 1.0)) * rate
+        round(WEIGHT_UNITS * options.weights.get(task.task_id, task.weight)) * rate
         for task, rate in zip(tasks, rates, strict=True)
     ]
+
+
+def _is_weighted(ways: Ways, options: Options) -> bool:
+    """Whether the ebit/s of some demands are worth more than those of others."""
+    return options.objective == "throughput" and any(
+        options.weights.get(task.task_id, task.weight) != 1 for task in ways.task_set.tasks
+    )
 
 
 def _on_shortest_ways(search: _Search) -> Starts | None:
@@ -307,9 +314,8 @@ def _linear(search: _Search) -> Outcome:
     ways, options, starts = search.ways, search.options, search.starts or {}
     unit = 1.0
     if options.objective != "count":
-        weighted = options.objective == "throughput" and options.weights
-        unit = _per_second(ways, 1 / WEIGHT_UNITS if weighted else 1)
-    plain = options.objective != "count" and not (options.objective == "throughput" and options.weights)
+        unit = _per_second(ways, 1 / WEIGHT_UNITS if _is_weighted(ways, options) else 1)
+    plain = options.objective != "count" and not _is_weighted(ways, options)
     bound = search.bound * unit if plain else _throughput_bound(ways, search.clock)
     return Outcome(
         ways.schedule(starts),
@@ -363,30 +369,21 @@ def _jitter(ways: Ways, schedule: Schedule) -> float:
 def _fair(search: _Search) -> Outcome:
     """Optimise fairness among the pairs of end nodes over all ways."""
     ways, options, clock = search.ways, search.options, search.clock
-    demands, weights = ways.task_set.tasks, search.options.weights
-
-    def worth(starts: Starts) -> float:
-        return utility(demands, sorted(ways.served(starts)), weights)
-
+    fairness = Fairness(ways.task_set.tasks, ways.horizon, options.weights)
     starts = search.starts or {}
-    bound, status = utility(demands, range(len(demands)), weights), "heuristic"
+    bound, status = fairness.highest, "heuristic"
     if search.whole and clock.left_s > 0:
-        clock.say("fair shares over paths")
         model = search.whole_model()
         present = [sum(model.present[index] for index in group) for group in ways.of_demand]
-        maximise_fairness(model.model, demands, ways.horizon, present, weights)
-        answer = model.solve(clock.left_s, options.workers, options.seed)
-        clock.stopped |= answer.stopped
-        if answer.starts is not None and worth(answer.starts) >= worth(starts):
-            starts, status = answer.starts, "optimal" if answer.proven else "feasible"
-        if answer.bound is not None:
-            bound = min(bound, answer.bound / (SCALE * sum(TIERS)))
+        found = share_fairly(model, present, fairness, ways.served, starts, (options, clock))
+        starts, bound = found.starts, found.least_bound
+        status = "optimal" if found.proven else "feasible"
     return Outcome(
         ways.schedule(starts),
         "optimal" if status == "optimal" else "feasible" if status == "feasible" else "heuristic",
         "fair",
-        worth(starts),
-        max(bound, worth(starts)),
+        fairness.lowest(ways.served(starts)),
+        bound,
         _throughput_bound(ways, clock),
         clock.spent_s,
         clock.stopped,

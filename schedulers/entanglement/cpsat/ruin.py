@@ -27,6 +27,9 @@ MOST_TRIED = 48
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.03
 """In units of the weight of the median task."""
 
+LATE = 0.1
+"""How far the time may run ahead of the rounds before it says how much to cool, in parts of the whole."""
+
 STEADY_SHARE = 0.5
 """How often a task gets the same offset in every period where it can, in place of any free starts."""
 
@@ -126,8 +129,8 @@ def ruin_and_recreate(
     bound
         Total weight that nothing surpasses.
     rounds
-        How many changes to try, fewer if the time is up or the bound is met. As long as the time is not up,
-        the result depends on the seed only.
+        How many changes to try, fewer if the time is up or the bound is met. Where the time is enough for
+        all, the result depends on the seed only.
     seed
         Of the random choices.
     clock
@@ -153,8 +156,9 @@ def ruin_and_recreate(
             break
         old = table.value
         before, new = _round(table, near, table.random.choice(left_out))
-        cooled = 1 - number / rounds
-        temperature = unit * max(LAST_TEMPERATURE, FIRST_TEMPERATURE * cooled)
+        done, spent = number / rounds, clock.spent_s / clock.limit_s
+        warm = 1 - (spent if spent > done + LATE else done)
+        temperature = unit * max(LAST_TEMPERATURE, FIRST_TEMPERATURE * warm)
         lost = old - table.value
         keeps = all(index in table.starts for index in before if index in placement.kept)
         if keeps and (lost <= 0 or table.random.random() < math.exp(-lost / temperature)):

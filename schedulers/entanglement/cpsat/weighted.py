@@ -9,17 +9,18 @@ piece (`neighbourhood`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
 from schedulers.entanglement.cpsat.conflicts import Machine, qubit_machines, uncovered
-from schedulers.entanglement.cpsat.derived import DerivedMachines
+from schedulers.entanglement.cpsat.derived import MAX_PAIRS, DerivedMachines
 from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend, fill
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
 from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
+from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
 
@@ -32,6 +33,9 @@ ALONE_SHARE = 0.1
 
 TURN_SHARE = 0.1
 """Of the time for each turn where there are only turns."""
+
+PAIRS_A_SECOND = 20_000
+"""Pairs of tasks that may be compared for each second of the time limit: a few per cent of it."""
 
 FIRST_ROUNDS, ROUNDS = 300, 8000
 """Changes that are tried before the solver begins, and later."""
@@ -136,6 +140,7 @@ class _Search:
         self.ruins = 0
         self.machines: tuple[Machine, ...] = ()
         self.loads: tuple[Machine, ...] = ()
+        self.limits: tuple[InstanceLimit, ...] = ()
 
     @property
     def closed(self) -> bool:
@@ -146,16 +151,17 @@ class _Search:
         """Lower the bound by the knapsack, and note the machines that it rests on."""
         self.clock.say("bound")
         seconds = min(KNAPSACK_SHARE * self.clock.limit_s, self.clock.left_s)
-        derived = DerivedMachines(self.contest.tasks)
+        most_pairs = max(MAX_PAIRS, int(PAIRS_A_SECOND * self.clock.limit_s))
+        derived = DerivedMachines(self.contest.tasks, most_pairs)
         question = self._question(uncovered(derived.contended() + qubit_machines(self.contest.tasks)))
         self.machines = tuple(question.machines)
         bound, tight = tightened(question, derived, seconds)
         self.bound = min(self.bound, bound)
-        self.loads = tuple(tight.machines[len(self.machines) :])
+        self.loads, self.limits = tuple(tight.machines[len(self.machines) :]), tuple(tight.limits)
 
     def fold(self) -> None:
         """Lower the bound by the folded relaxation."""
-        question = self._question((*self.loads, *self.machines))
+        question = replace(self._question((*self.loads, *self.machines)), limits=self.limits)
         window = window_for(question)
         if window is not None:
             self.clock.say("stronger bound")
@@ -178,6 +184,7 @@ class _Search:
                 contest.kept,
                 contest.fixed_offsets,
                 loads=self.loads,
+                limits=self.limits,
             )
         )
         worth = sum(weight * x for weight, x in zip(contest.weights, whole.present, strict=True))

@@ -56,6 +56,16 @@ def load_weights(name: str) -> NDArray[np.float64]:
     return weights
 
 
+def packed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pack a network in single precision into half as many places, to be evaluated twice as fast.
+
+    A simulation that is given such a vector evaluates the network in single precision; training does so.
+    """
+    single = np.zeros(PARAMETERS + PARAMETERS % 2, np.float32)
+    single[:PARAMETERS] = weights
+    return single.view(np.float64)
+
+
 def save_weights(path: Path, weights: NDArray[np.float64]) -> None:
     """Write weights in single precision."""
     np.savez_compressed(path, weights=weights.astype(np.float32))

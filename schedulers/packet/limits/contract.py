@@ -35,6 +35,9 @@ class FlowCounters:
         What waits in the queue now.
     limit_bytes
         The limit in force now.
+    quiet_s
+        How long each queue had sent nothing and held nothing before the latest poll interval (float64);
+        None: not known, taken as 0.
     """
 
     slot: Int64
@@ -45,6 +48,7 @@ class FlowCounters:
     backlog_bytes: Int64
     backlog_packets: Int64
     limit_bytes: Int64
+    quiet_s: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

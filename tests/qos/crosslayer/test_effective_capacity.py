@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qos.crosslayer.channel.fading import NakagamiFading
 from qos.crosslayer.channel.markov import crossing_chain
 from qos.crosslayer.effective_capacity import (
+    RunningEstimate,
     admissible_rate,
     estimated_theta,
     of_independent,
@@ -90,6 +91,38 @@ def test_the_delay_of_a_simulated_queue_keeps_the_bound() -> None:
     assert late / count == pytest.approx(refined, rel=0.5)
     assert estimated_theta(busy / count, total / count) == pytest.approx(theta, rel=0.35)
     assert predicted_violation(theta, rate, delay) == pytest.approx(violation)
+
+
+def test_the_delay_tail_is_estimated_from_a_link_that_runs() -> None:
+    """Looks at the backlogs of a hundred such links: what they predict is what the delays turn out to be."""
+    rate = admissible_rate(capacity, 100, 0.01)
+    rng = np.random.default_rng(8)
+    cumulative = CHAIN.transition.cumsum(axis=1)
+    links = 100
+    state = rng.choice(6, links, p=CHAIN.stationary / CHAIN.stationary.sum())
+    estimate, backlog, delays = RunningEstimate(memory_looks=1e6), np.zeros(links), []
+    for slot in range(5000):
+        state = (rng.random(links)[:, None] > cumulative[state]).sum(axis=1)
+        backlog = np.maximum(backlog + rate - SERVICE[state], 0)
+        if slot >= 1000 and slot % 10 == 0:
+            delays.append(backlog / rate)
+            for each in backlog:
+                estimate.look(float(each), rate)
+    for bound in (10, 40):
+        seen = float((np.array(delays) > bound).mean())
+        assert estimate.violation(bound) == pytest.approx(seen, rel=0.5)
+    assert estimate.theta == pytest.approx(math.log(100) / (rate * 100), rel=0.35)
+    assert estimate.keeps(100, 0.02)
+    assert not estimate.keeps(10, 1e-3)
+
+
+def test_a_queue_that_was_never_seen_has_no_late_packets() -> None:
+    estimate = RunningEstimate()
+    estimate.look(0.0, 1.0)
+    assert estimate.theta == math.inf
+    assert estimate.violation(3) == 0
+    with pytest.raises(ValueRefusedError, match="backlog"):
+        estimate.look(math.nan, 1.0)
 
 
 def test_a_measured_record_gives_the_capacity_of_its_process() -> None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qos.crosslayer.source_rate import DelayGradient, choose_layers, tfrc_rate_bps
-from qos.crosslayer.unequal_protection import PacketClass, parity_for, protect, residual_loss
+from qos.crosslayer.unequal_protection import (
+    CodedClass,
+    PacketClass,
+    parity_for,
+    protect,
+    protect_with_parity,
+    residual_loss,
+)
 from qos.errors import InfeasibleError, ValueRefusedError
 
 
@@ -44,6 +51,30 @@ def test_more_parity_never_leaves_more_loss(source: int, parity: int, loss: floa
     fewer = residual_loss(source + parity, source, loss)
     assert residual_loss(source + parity + 1, source, loss) <= fewer + 1e-12
     assert fewer <= loss + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_parity_is_the_best_of_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    classes = [
+        CodedClass(
+            rng.uniform(0.1, 10), rng.uniform(5, 30), int(rng.integers(1, 9)), 1e-3, rng.uniform(0, 0.4), 5
+        )
+        for _ in range(3)
+    ]
+    budget = sum(each.air_time(0) for each in classes) * 1.4
+    fits = [
+        picks
+        for picks in itertools.product(range(6), repeat=3)
+        if sum(each.air_time(n) for each, n in zip(classes, picks, strict=True)) <= budget
+    ]
+    best = min(sum(e.weighted_loss(n) for e, n in zip(classes, picks, strict=True)) for picks in fits)
+    found = protect_with_parity(classes, budget)
+    assert found in fits
+    lost = sum(each.weighted_loss(n) for each, n in zip(classes, found, strict=True))
+    assert lost == pytest.approx(best, rel=1e-9)
+    with pytest.raises(InfeasibleError, match="without parity"):
+        protect_with_parity(classes, budget / 2)
 
 
 def test_fec_follows_simulation() -> None:

@@ -48,7 +48,7 @@ def test_a_backup_shares_nothing_with_the_first_path() -> None:
 
 def test_only_flows_that_want_protection_get_a_backup_and_who_gets_none_is_told() -> None:
     network = Topology(
-        [Node(name) for name in "abcz"],
+        [Node(name, "router") for name in "abcz"],
         [WiredLink(*ends, 10_000_000) for ends in ("ab", "bc", "ac", "cz")],
     )
     flows = [

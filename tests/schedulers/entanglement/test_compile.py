@@ -81,7 +81,7 @@ def test_tasks_stay_sound_when_they_are_spread_over_the_qubits(name: str, varian
 def test_a_demand_that_cannot_be_served_gets_a_precise_word(
     demand: EntanglementDemand, kind: type[QosError], complaint: str
 ) -> None:
-    with pytest.raises(kind, match=f"^demand 1: .*{complaint}") as caught:
+    with pytest.raises(kind, match=rf"^demands\[1\]: .*{complaint}") as caught:
         task_set(H, [replace(DEMAND, rate_ebit_per_s=0.5), demand])
     assert "\n" not in str(caught.value)
 

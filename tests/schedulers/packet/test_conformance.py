@@ -26,7 +26,7 @@ from schedulers.packet.discipline import dequeue, enqueue  # noqa: E402
 from schedulers.packet.memory import release, take  # noqa: E402
 
 ALL = discipline_names()
-FAIR = ("fq", "fq_codel", "fq_pie", "fq_cobalt", "cake")
+FAIR = ("fq", "fq_codel", "fq_pie", "fq_cobalt", "cake", "lfq")
 LIMIT = 40
 US = 1000
 
@@ -142,7 +142,7 @@ def test_backlogged_flows_get_equal_bytes_whatever_their_packets(discipline: str
         assert got.max() - got.min() <= 1500 + 1500
 
 
-@pytest.mark.parametrize("discipline", FAIR)
+@pytest.mark.parametrize("discipline", [*FAIR, "lfq-2020"])
 def test_a_new_flow_goes_first(discipline: str) -> None:
     bench = Bench(discipline, limit_packets=1000)
     for _ in range(20):

@@ -17,13 +17,13 @@ from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
 from schedulers.packet.limits.fair_room import FairRoom
 from schedulers.packet.limits.lfq.online import Learner, fortune_of
 from schedulers.packet.limits.lfq.step import (
-    LEAST_FRAMES,
     LINK_MEMORY,
     MEMORY,
     Float64,
     Network,
     Poll,
     apply,
+    company,
     early_limit_bytes,
     evaluate,
     features,
@@ -82,7 +82,8 @@ class Lfq:
         self.learner = learner
         self._alpha = alpha
         self._frame = float(context.mtu_bytes)
-        self._least = float(max(context.min_limit_bytes, LEAST_FRAMES * context.mtu_bytes))
+        self._least = float(context.min_limit_bytes)
+        self._link_bytes_s = context.rate_bps / 8
         self._early = early_limit_bytes(network, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
@@ -103,16 +104,8 @@ class Lfq:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        wanted = apply(
-            self.network,
-            memory,
-            poll,
-            distance,
-            self._early,
-            self._least,
-            self._most,
-            self._frame,
-        )
+        among = company(memory, self._link_bytes_s, self._early, self._least, self._frame)
+        wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s)
         return limits.astype(np.int64)
@@ -142,4 +135,5 @@ def as_poll(counters: FlowCounters) -> Poll:
         counters.backlog_bytes.astype(np.float64),
         np.maximum(counters.limit_bytes, 1).astype(np.float64),
         counters.is_new.astype(np.float64),
+        np.zeros(len(counters.slot)) if counters.quiet_s is None else counters.quiet_s,
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FEATURES = 33
+FEATURES = 36
 """Inputs of the network."""
 
 # Rows of the memory that is kept of every flow.
@@ -28,8 +28,8 @@ EVENTS, SINCE_PACKETS, CYCLE_PACKETS, CYCLE_LOWEST, CYCLE_LOST, SINCE_LOST = 6, 
 AGE_PACKETS, DROP_SHARE, WAS_DROPPING, LOG_LIMIT, SINCE_POLLS, PEAK = 12, 13, 14, 15, 16, 17
 CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21, 22, 23
 BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
-ALLOWANCE, IN_FORCE = 28, 29
-MEMORY = 30
+ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
+MEMORY = 32
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -38,6 +38,19 @@ LINK_MEMORY = 5
 INITIAL_WINDOW_FRAMES = 10
 LEAST_FRAMES = 3
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
+CROWD_FRAMES = 2
+"""Among so many flows that the link stays busy whatever one of them does, a sender lives with fewer."""
+CROWD_FLOOR_S = 0.05
+"""The least limits of all flows together may make a packet wait for this long; see `company`."""
+CROWD_START_S = 0.1
+"""... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
+CROWD_SHRINK = 0.9
+"""A limit that is above its part of that time falls to this share at each poll, even below what waits."""
+EARLY_RTT_S = 0.015
+"""The limit of a flow that has sent its initial window is for paths of up to this round-trip time; for longer
+ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
+MOST_RTT_S = 0.5
+"""Bursts that are farther apart are not windows of one transfer."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share: a message to a kernel costs more than it brings."""
 ROOM_FRAMES = 1.0
@@ -76,6 +89,8 @@ class Poll(NamedTuple):
         Limits in force.
     is_new
         1.0 where the flow begins, else 0.0.
+    quiet_s
+        How long the queue was quiet before the interval of this poll.
     """
 
     sent_bytes: Float64
@@ -84,6 +99,7 @@ class Poll(NamedTuple):
     backlog_bytes: Float64
     limit_bytes: Float64
     is_new: Float64
+    quiet_s: Float64
 
 
 class Network(NamedTuple):
@@ -114,6 +130,27 @@ class Network(NamedTuple):
     bias: Float64
     start: Float64
     pace: Float64
+
+
+class Company(NamedTuple):
+    """What a flow may queue among the others.
+
+    Attributes
+    ----------
+    least_bytes
+        No limit is below this.
+    first_bytes
+        Most that a flow may queue that begins, shape ``(n,)``.
+    early_bytes
+        Limit of a flow that has sent its initial window, shape ``(n,)``.
+    part_bytes
+        The flow's part of what all flows together may queue to repair losses.
+    """
+
+    least_bytes: float
+    first_bytes: Float64
+    early_bytes: Float64
+    part_bytes: float
 
 
 def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
@@ -231,11 +268,50 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[SINCE_SUM] *= quiet
     memory[LOWEST] = memory[LOWEST] * quiet + event
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
+    # A window comes as a burst until it fills the path, a round-trip time after the one before; the handshake
+    # is the first. The polls at which nothing came say how long that is at least.
+    calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
+    burst = calm & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
+    shortest = np.where(memory[RTT_S] > 0.0, np.minimum(memory[RTT_S], poll.quiet_s), poll.quiet_s)
+    memory[RTT_S] = np.where(burst, shortest, memory[RTT_S])
     memory[AGE_PACKETS] += poll.sent_packets
+    memory[MEAN_SENT] += 0.05 * (poll.sent_bytes / dt_s - memory[MEAN_SENT])
     memory[PREVIOUS_BACKLOG] = poll.backlog_bytes
     growth = np.log((poll.sent_packets + 1.0) / (memory[PREVIOUS_SENT] + 1.0))
     memory[GROWTH] += 0.5 * (growth - memory[GROWTH])
     memory[PREVIOUS_SENT] = poll.sent_packets
+
+
+def company(
+    memory: Float64, link_bytes_s: float, early_bytes: float, least_bytes: float, frame_bytes: float
+) -> Company:
+    """Say what flows may queue beside each other, after `remember`.
+
+    Parameters
+    ----------
+    memory
+        As of `remember`.
+    link_bytes_s
+        Rate of the link, bytes/s.
+    early_bytes
+        See `early_limit_bytes`.
+    least_bytes
+        Least limit that the queue takes.
+    frame_bytes
+        Largest frame.
+    """
+    sent = memory[MEAN_SENT] + 1e-9
+    total = sent.sum()
+    # So many equal flows would share the link as unevenly: a voice call beside a download hardly counts.
+    flows = total * total / (sent * sent).sum()
+    share = link_bytes_s / flows
+    floor = min(max(CROWD_FLOOR_S * share, CROWD_FRAMES * frame_bytes), LEAST_FRAMES * frame_bytes)
+    floor = max(floor, least_bytes)
+    part = max(CROWD_START_S * share, floor)
+    first = min(part, max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
+    longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0)
+    early = np.maximum(early_bytes / flows * longer, floor)
+    return Company(floor, np.maximum(first, early), early, part)
 
 
 def features(
@@ -267,7 +343,6 @@ def features(
     x[4] = memory[MEAN_OCCUPANCY]
     x[5] = np.maximum(1.0 - poll.sent_bytes / (dt_s * rate), -1.0)
     x[6] = memory[LOST_FAST]
-    x[7] = np.arcsinh(memory[LOST_SLOW] / FINE) / 3.0
     x[8] = memory[WAS_DROPPING]
     x[9] = np.where(memory[EVENTS] == 0.0, 1.0, 0.0)
     x[10] = 1.0 / (1.0 + memory[EVENTS])
@@ -275,32 +350,59 @@ def features(
     x[12] = steady * (np.log(1.0 + memory[CYCLE_PACKETS]) / 5.0 - 1.0)
     x[13] = steady * np.log(window / limit_packets) / 2.0
     x[14] = steady * memory[CYCLE_LOWEST]
-    x[15] = steady * np.arcsinh(memory[CYCLE_LOST] / FINE) / 3.0
     x[16] = np.log(alpha * dt_s) / 2.0
     x[17] = np.log(1.0 + rate * dt_s / frame_bytes) / 3.0 - 1.0
     x[18] = np.log(float(n)) / 3.0
-    x[19] = np.arcsinh(link[LINK_IDLE] / FINE) / 3.0
     x[20] = np.log(1.0 + memory[AGE_PACKETS]) / 5.0 - 1.0
     x[21] = np.log(rate * n / max(link[LINK_RATE], LEAST_RATE)) / 3.0
-    x[22] = np.arcsinh(memory[DROP_SHARE] / FINE) / 3.0
     x[23] = np.where(poll.backlog_bytes == 0.0, 1.0, 0.0)
     x[24] = steady * memory[CYCLE_MEAN]
     x[25] = steady * np.log(alpha * window * frame_bytes / rate) / 2.0
     x[26] = memory[GROWTH]
     x[27] = np.log(1.0 + poll.sent_packets) / 3.0 - 1.0
     x[28] = memory[PEAK]
-    x[29] = np.arcsinh(memory[LOST_LONG] / FINE) / 3.0
     x[30] = memory[EMPTY]
-    x[31] = np.arcsinh(link[LINK_IDLE_LONG] / FINE) / 3.0
     x[32] = np.log(alpha * (memory[MEAN_OCCUPANCY] * limit + 1.0) / rate) / 2.0
-    return np.minimum(np.maximum(x, -3.0), 3.0)
+    paced = np.where(memory[RTT_S] > 0.0, 1.0, 0.0)
+    rtt = np.maximum(memory[RTT_S], 1e-4)
+    x[33] = paced
+    x[34] = paced * np.log(alpha * rtt) / 2.0
+    x[35] = paced * np.log(rtt * rate / limit) / 2.0
+    # arcsinh by logarithms, which numpy computes many at a time.
+    fine = np.empty((6, n))
+    fine[0] = memory[LOST_SLOW]
+    fine[1] = memory[CYCLE_LOST]
+    fine[2] = link[LINK_IDLE]
+    fine[3] = memory[DROP_SHARE]
+    fine[4] = memory[LOST_LONG]
+    fine[5] = link[LINK_IDLE_LONG]
+    fine /= FINE
+    size = np.abs(fine)
+    fine = np.copysign(np.log(size + np.sqrt(size * size + 1.0)), fine) / 3.0
+    x[7] = fine[0]
+    x[15] = steady * fine[1]
+    x[19] = fine[2]
+    x[22] = fine[3]
+    x[29] = fine[4]
+    x[31] = fine[5]
+    return np.clip(x, -3.0, 3.0)
 
 
 def evaluate(network: Network, x: Float64) -> Float64:
-    """Evaluate the network: the logarithm of the best limit over that in force, shape ``(n,)``."""
-    inner = np.tanh(network.first @ x + network.first_bias)
-    inner = np.tanh(network.second @ inner + network.second_bias)
-    distance: Float64 = (network.output @ inner + network.direct @ x)[0] + network.bias[0]
+    """Evaluate the network: the logarithm of the best limit over that in force, shape ``(n,)``.
+
+    In single precision, in which weights are stored: a poll of a thousand flows takes half the time.
+    """
+    single = x.astype(np.float32)
+    inner = network.first.astype(np.float32) @ single
+    inner += network.first_bias.astype(np.float32)
+    np.tanh(inner, inner)
+    inner = network.second.astype(np.float32) @ inner
+    inner += network.second_bias.astype(np.float32)
+    np.tanh(inner, inner)
+    linear = network.direct.astype(np.float32) @ single
+    single_distance = (network.output.astype(np.float32) @ inner + linear)[0]
+    distance: Float64 = single_distance.astype(np.float64) + network.bias[0]
     return distance
 
 
@@ -309,8 +411,7 @@ def apply(
     memory: Float64,
     poll: Poll,
     distance: Float64,
-    early_bytes: float,
-    least_bytes: float,
+    among: Company,
     most_bytes: float,
     frame_bytes: float,
 ) -> Float64:
@@ -324,10 +425,10 @@ def apply(
         As of `remember`.
     distance
         What `evaluate` said: how far the best limit is, as a logarithm. A part of the way is gone at a time.
-    early_bytes
-        See `early_limit_bytes`.
-    least_bytes, most_bytes
-        Bounds of a limit.
+    among
+        What `company` said.
+    most_bytes
+        No limit is above this.
     frame_bytes
         Largest frame.
     """
@@ -341,18 +442,21 @@ def apply(
     begins = age < INITIAL_WINDOW_FRAMES
     calm = memory[EVENTS] == 0.0
     grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
-    base = np.where(grown_up, np.minimum(base, np.log(early_bytes)), base)
+    base = np.where(grown_up, np.log(among.early_bytes), base)
+    base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
     change = np.where(calm & begins, 0.0, change)
-    wanted = np.minimum(np.maximum(base + change, np.log(least_bytes)), np.log(most_bytes))
+    wanted = np.minimum(np.maximum(base + change, np.log(among.least_bytes)), np.log(most_bytes))
     memory[LOG_LIMIT] = wanted
     # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
     allowance += RETURNED_SHARE * frame_bytes * poll.dropped_packets
     # A sender that does not heed losses gets no more than a sender that does needs.
     most_room = np.exp(wanted) + MOST_ROOM_FRAMES * frame_bytes
+    most_room = np.minimum(most_room, np.maximum(among.part_bytes - np.exp(wanted), 0.0))
     memory[ALLOWANCE] = np.minimum(allowance, most_room)
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
-    room = np.minimum(SHRINK * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
+    shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
+    room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
     size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)

@@ -28,29 +28,19 @@ from qos.simulation import Scenario as SimulatedScenario
 from qos.simulation.polling import configured_policies, run_polled
 from schedulers.packet.registry import QueueConfiguration, queue
 
-MSS_BYTES, HEADER_BYTES, ETHERNET_BYTES = 1448, 52, 14
-ACK_BYTES = HEADER_BYTES + ETHERNET_BYTES
+ETHERNET_BYTES = 14
+ACK_BYTES = 52 + ETHERNET_BYTES
 SOCKET_BYTES = 16 << 20
 WRITE_BYTES = 1 << 16
-LINUX = Transport(
-    mss_bytes=MSS_BYTES,
-    header_bytes=HEADER_BYTES,
-    initial_cwnd=10,
-    recovery="prr",
-    loss_detection="rack",
-    ack_every=2,
-    min_rto_s=0.2,
-    send_buffer_bytes=SOCKET_BYTES,
-    receive_buffer_bytes=SOCKET_BYTES,
-)
-"""Linux 6.1: initial window of 10, PRR, RACK-TLP, delayed acknowledgements, an RTO of at least 0.2 s."""
+LINUX = Transport.linux(send_buffer_bytes=SOCKET_BYTES, receive_buffer_bytes=SOCKET_BYTES)
 SENDERS = {"reno": "newreno", "cubic": "cubic", "bbr": "bbr"}
 GOODPUT_BOUND, DELAY_BOUND = 0.03, 0.2
 DELAY_BOUND_FRAMES = 0.5
 """Delays closer than half a frame's transmission time count as equal."""
 TRAFFIC = ("reno1", "cubic1", "bbr1", "mixed8")
 PLACES = ((10, 20), (50, 20), (10, 80))
-WARM_UP_S, DURATION_S = 4.0, 16.0
+LENGTHS_S = {20: (4.0, 16.0), 80: (10.0, 60.0)}
+"""Warm-up and length at each round-trip time: the sawtooth of a longer path takes longer."""
 SEEDS = 3
 
 
@@ -112,6 +102,7 @@ def simulated_queue(name: str) -> QueueConfiguration:
 
 def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedScenario:
     """Give the simulator's scenario for a run on the rig."""
+    duration_s = LENGTHS_S[scenario.rtt_ms][1]
     crossing_s = (FRAME_BYTES + ACK_BYTES) * 8 / scenario.rate_bps
     flows = tuple(
         Flow(
@@ -129,13 +120,13 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
         rate_bps=scenario.rate_bps,
         rtt_s=scenario.rtt_ms / 1e3 - crossing_s,
         queue=simulated_queue(name),
-        duration_s=DURATION_S,
+        duration_s=duration_s,
         seed=seed,
     )
     return SimulatedScenario(
         plain.topology,
         flows,
-        DURATION_S,
+        duration_s,
         plain.queues,
         ring_packets=0,
         frame_overhead_bytes=ETHERNET_BYTES,
@@ -148,7 +139,8 @@ def simulate(scenario: Scenario, name: str, seed: int) -> Figures:
     simulation = Simulation(simulated_scenario(scenario, name, seed))
     policies = configured_policies(simulation)
     marks = []
-    for until_s in (WARM_UP_S, DURATION_S):
+    lengths_s = LENGTHS_S[scenario.rtt_ms]
+    for until_s in lengths_s:
         run_polled(simulation, policies, until_s)
         first, flows = simulation.state.queues[0], simulation.state.flows
         marks.append(
@@ -159,7 +151,7 @@ def simulate(scenario: Scenario, name: str, seed: int) -> Figures:
             )
         )
     (early, early_ns, early_sent), (late, late_ns, late_sent) = marks
-    rates_bps = (late - early) * 8 / (DURATION_S - WARM_UP_S)
+    rates_bps = (late - early) * 8 / (lengths_s[1] - lengths_s[0])
     waited_s = (late_ns - early_ns) * 1e-9 / max(late_sent - early_sent, 1)
     jain = float(rates_bps.sum() ** 2 / (len(rates_bps) * (rates_bps**2).sum()))
     return Figures(float(rates_bps.sum()), waited_s, jain)
@@ -225,7 +217,7 @@ def main(kinds: tuple[str, ...], repetitions: int, minutes: float, workers: int,
     out.mkdir(parents=True, exist_ok=True)
     scenarios = [Scenario(*place, kind) for kind, place in itertools.product(kinds or TRAFFIC, PLACES)]
     cells = [
-        Cell(scenario, name, number, WARM_UP_S, DURATION_S)
+        Cell(scenario, name, number, *LENGTHS_S[scenario.rtt_ms])
         for number in range(repetitions)
         for scenario in scenarios
         for name in queues_for(scenario)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -96,6 +97,8 @@ def main(
     settings = {
         "schema": 1,
         "version": qos.__version__,
+        "python": platform.python_version(),
+        "iproute2": subprocess.run(["tc", "-V"], capture_output=True, text=True, check=False).stdout.strip(),
         "seed": seed,
         "queues": list(queues),
         "scenarios": [scenario.name for scenario in scenarios],

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -179,30 +180,33 @@ def _control(settings: QueueSettings, tell: Tell) -> None:
         session.run(lambda: tell("ready"))
     except QosError as error:
         ended = str(error)
-    tell({"ended": ended, "polls": len(took), **_percentiles(took)})
+    tell({"ended": ended, "polls": len(took) // 2, **_percentiles(took)})
     session.close()
 
 
-def _timed_polls() -> list[tuple[float, float]]:
-    """Note the clock's time and the CPU time of each poll of this process from now on."""
-    took: list[tuple[float, float]] = []
+def _timed_polls() -> array[float]:
+    """Note the clock's time and the CPU time of each poll of this process from now on, one after the other.
+
+    Sixteen bytes a poll: a list of tuples grew by 7 kB a second, which the soak took for the controller's.
+    """
+    took = array("d")
     plain = Controller.tick
 
     def tick(controller: Controller, dt_s: float) -> int:
         wall_s, cpu_s = time.monotonic(), time.process_time()
         changed = plain(controller, dt_s)
-        took.append((time.monotonic() - wall_s, time.process_time() - cpu_s))
+        took.extend((time.monotonic() - wall_s, time.process_time() - cpu_s))
         return changed
 
     Controller.tick = tick  # type: ignore[method-assign]
     return took
 
 
-def _percentiles(took: list[tuple[float, float]]) -> dict[str, float]:
+def _percentiles(took: array[float]) -> dict[str, float]:
     """Give median, 99th percentile and maximum; the first poll reads every queue."""
-    if len(took) < 2:
+    if len(took) < 4:
         return {}
-    found = np.percentile(np.array(took[1:]), (50, 99, 100), axis=0)
+    found = np.percentile(np.array(took).reshape(-1, 2)[1:], (50, 99, 100), axis=0)
     names = ("p50", "p99", "max")
     return {
         f"loop_{kind}_{name}_s": float(found[row, column])

@@ -149,7 +149,10 @@ def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # libyaml puts the end of the text on a line that is not there.
-        line = f"line {min(mark.line, text.count(chr(10))) + 1}: " if mark is not None else ""
+        number = min(mark.line, text.count(chr(10))) + 1 if mark is not None else 0
+        if "nesting depth" in (error.problem or ""):  # libyaml reads ahead of the events judged above
+            raise TopologyFileError(source, [too_deep(number)]) from None
+        line = f"line {number}: " if number else ""
         reason = " ".join(part for part in (error.context, error.problem) if part)
         raise TopologyFileError(source, [f"{line}expected YAML: {reason[:200]}"]) from None
     except (yaml.YAMLError, ValueError) as error:

@@ -2,8 +2,9 @@
 
 Most bits subject to a mean error rate is, by Lagrange, most of ``bits - price (error rate - target)`` a block
 sent, silence counting 0. Each user's price rises with a failed block and falls with one that arrives, by
-steps in the ratio of an outer loop, so that it settles where the target is met (stochastic approximation,
-Robbins and Monro, Annals of Mathematical Statistics 22(3), 1951). Where a user fails less than the target at
+steps in the ratio of an outer loop, so that it settles where the target is met (stochastic approximation with steps
+that shrink, Robbins and Monro, Annals of Mathematical Statistics 22(3), 1951; ours stop shrinking at `STEP`, so that
+the price follows the channel). Where a user fails less than the target at
 most bits the price is negative, down to `BONUS`: it sends faster, as an outer loop does.
 """
 
@@ -17,7 +18,9 @@ from qos.crosslayer.adaptation.contract import Feedback
 from qos.crosslayer.adaptation.modetable import ModeTable
 
 STEP = 0.05
-"""Change of the price's logarithm at a failed block."""
+"""Change of the price's logarithm at a failed block, once many have failed."""
+FIRST_STEP = 1.0
+"""Over the number of failures it is the change at the first ones, so that the way to the price costs few blocks."""
 LEAST, MOST = 1e-3, 100.0
 """Bounds of price and bonus together, in units of what the user's best fixed mode carries in a slot."""
 BONUS = 2.0
@@ -43,15 +46,20 @@ class ErrorPrice:
         self._held = target is not None
         self._table = table
         self._log_price = np.full(users, np.log(BONUS))
+        self._failures = np.zeros(users)
 
     def learn(self, feedback: Feedback | None) -> None:
         """Take in what came of one slot."""
         if feedback is None or not self._held:
             return
-        down = STEP * self.target / (1 - self.target)
-        moved = self._log_price + np.where(feedback.acknowledged, -down, STEP)
+        sent = feedback.mode >= 0
+        self._failures += sent & ~feedback.acknowledged
+        step = np.maximum(STEP, FIRST_STEP / np.maximum(self._failures, 1))
+        moved = self._log_price + step * np.where(
+            feedback.acknowledged, -self.target / (1 - self.target), 1.0
+        )
         bounded = np.clip(moved, np.log(LEAST), np.log(MOST))
-        self._log_price = np.where(feedback.mode >= 0, bounded, self._log_price)
+        self._log_price = np.where(sent, bounded, self._log_price)
 
     def in_bits(self, mean_snr_db: Float) -> Float:
         """Price of each user in bits; 0 where no target is held."""

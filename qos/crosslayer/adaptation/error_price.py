@@ -2,10 +2,10 @@
 
 Most bits subject to a mean error rate is, by Lagrange, most of ``bits - price (error rate - target)`` a block
 sent, silence counting 0. Each user's price rises with a failed block and falls with one that arrives, by
-steps in the ratio of an outer loop, so that it settles where the target is met (stochastic approximation with steps
-that shrink, Robbins and Monro, Annals of Mathematical Statistics 22(3), 1951; ours stop shrinking at `STEP`, so that
-the price follows the channel). Where a user fails less than the target at
-most bits the price is negative, down to `BONUS`: it sends faster, as an outer loop does.
+steps in the ratio of an outer loop, so that it settles where the target is met (stochastic approximation with
+steps that shrink, Robbins and Monro, Annals of Mathematical Statistics 22(3), 1951; ours stop shrinking at
+`STEP`, so that the price follows the channel). Where a user fails less than the target at most bits the price
+is negative, down to `BONUS`: it sends faster, as an outer loop does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qos.crosslayer.adaptation.modetable import ModeTable
 STEP = 0.05
 """Change of the price's logarithm at a failed block, once many have failed."""
 FIRST_STEP = 1.0
-"""Over the number of failures it is the change at the first ones, so that the way to the price costs few blocks."""
+"""Over the number of failures: the change at the first ones, so that the way there costs few blocks."""
 LEAST, MOST = 1e-3, 100.0
 """Bounds of price and bonus together, in units of what the user's best fixed mode carries in a slot."""
 BONUS = 2.0

@@ -26,7 +26,7 @@ INITIAL_DELAY_S = 0.02
 """A new flow may queue this much of the link's time, before the policy knows it."""
 MIN_INITIAL_FRAMES = 10
 """... and at least an initial window (RFC 6928)."""
-MIN_LIMIT_FRAMES = 2
+MIN_LIMIT_FRAMES = 1
 MAX_LIMIT_DELAY_S = 2.0
 MAX_LIMIT_BYTES = 2**31 - 1
 

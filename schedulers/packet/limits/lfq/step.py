@@ -38,10 +38,14 @@ LINK_MEMORY = 5
 INITIAL_WINDOW_FRAMES = 10
 LEAST_FRAMES = 3
 """Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
-CROWD_FRAMES = 2
+CROWD_FRAMES = 1
 """Among so many flows that the link stays busy whatever one of them does, a sender lives with fewer."""
-CROWD_FLOOR_S = 0.05
-"""The least limits of all flows together may make a packet wait for this long; see `company`."""
+CROWD_FLOOR_FRAMES = 8
+"""The least limits of all flows together are so many frames, which keep the link busy; see `company`."""
+CROWD_FLOOR_S = 0.01
+"""... or what the link sends in this time, if that is more."""
+CROWD_REPAIR_S = 0.02
+"""Limits longer than their flows wish, to repair losses, may together make a packet wait for this long."""
 CROWD_START_S = 0.1
 """... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
 CROWD_SHRINK = 0.9
@@ -305,10 +309,12 @@ def company(
     # So many equal flows would share the link as unevenly: a voice call beside a download hardly counts.
     flows = total * total / (sent * sent).sum()
     share = link_bytes_s / flows
-    floor = min(max(CROWD_FLOOR_S * share, CROWD_FRAMES * frame_bytes), LEAST_FRAMES * frame_bytes)
+    together = max(CROWD_FLOOR_S * link_bytes_s, CROWD_FLOOR_FRAMES * frame_bytes)
+    floor = min(max(together / flows, CROWD_FRAMES * frame_bytes), LEAST_FRAMES * frame_bytes)
     floor = max(floor, least_bytes)
-    part = max(CROWD_START_S * share, floor)
-    first = min(part, max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
+    # One flow alone may take as long as its first window may.
+    part = max(max(CROWD_REPAIR_S, CROWD_START_S / flows) * share, floor)
+    first = min(max(CROWD_START_S * share, floor), max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
     longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0)
     early = np.maximum(early_bytes / flows * longer, floor)
     return Company(floor, np.maximum(first, early), early, part)

@@ -32,9 +32,9 @@ GAIN_PER_S = 4.0
 """The logarithm of the room changes by so much a second for each share that is missing..."""
 FASTEST_PER_S = 1.0
 """... but by no more than this."""
-MOST_S = 0.05
+MOST_S = 0.03
 """The room is at most what the mean flow sends in so long, and at least `MOST_FRAMES`."""
-MOST_FRAMES = 10
+MOST_FRAMES = 4
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share."""
 

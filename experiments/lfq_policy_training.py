@@ -28,6 +28,7 @@ from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
 from qos.workers import each, workers
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
+from schedulers.packet.limits.lfq.policy import DEFAULT_PREFERENCE, PREFERENCES
 from schedulers.packet.limits.lfq.step import Float64, Network
 from schedulers.packet.limits.lfq.weights import save_network
 
@@ -35,7 +36,15 @@ CHUNK = 10
 NOISE = 0.7
 PACES_UP = (0.03, 0.06, 0.12)
 PACES_DOWN = (0.015, 0.03, 0.06)
+PACES_CALM = (0.1, 0.3, 1.0)
+STARTS = (0.7, 1.0, 1.6, 2.5, 4.0)
+"""Factors on the early limit..."""
+GROWTHS = (0.7, 1.0, 1.3, 1.6)
+"""... and exponents of how it grows with the round-trip time."""
+FALLS = (0.1, 0.2, 0.4, 0.6)
+"""How it falls with alpha; it stays for the balanced preference."""
 VALIDATION_SEED = 1_000_003
+JUDGED_PACKETS = 30_000.0
 
 
 @dataclass(frozen=True)
@@ -119,13 +128,29 @@ def _rewards(work: tuple[Sequence[Network], int, Ranges]) -> Float64:
 
 
 def choose(candidates: list[Network], judge: Judge) -> Network:
-    """Choose a fit, then its pace."""
+    """Choose a fit, then its paces, then the limit that ends slow start."""
     fitted, found = judge.best(candidates)
     print("fits:", np.round(found, 5), flush=True)
-    paces = [np.log(np.array([up, down])) for up in PACES_UP for down in PACES_DOWN]
-    chosen, found = judge.best([fitted._replace(pace=pace) for pace in paces])
-    print("paces:", np.round(found, 5), "chosen:", np.exp(chosen.pace), flush=True)
+    calm = fitted.pace[2]
+    paces = [np.array([np.log(up), np.log(down), calm]) for up in PACES_UP for down in PACES_DOWN]
+    paced, found = judge.best([fitted._replace(pace=pace) for pace in paces])
+    print("paces:", np.round(found, 5), flush=True)
+    paces = [np.array([*paced.pace[:2], np.log(calm)]) for calm in PACES_CALM]
+    paced, found = judge.best([paced._replace(pace=pace) for pace in paces])
+    print("paces before a loss:", np.round(found, 5), "chosen:", np.exp(paced.pace), flush=True)
+    first = paced.start[0]
+    starts = [np.array([first + np.log(s), paced.start[1], g]) for s in STARTS for g in GROWTHS]
+    chosen, found = judge.best([paced._replace(start=start) for start in starts])
+    print("starts:", np.round(found, 5), flush=True)
+    chosen, found = judge.best([chosen._replace(start=start_of(chosen.start, fall)) for fall in FALLS])
+    print("falls:", np.round(found, 5), "chosen:", np.exp(chosen.start[0]), chosen.start[1:], flush=True)
     return chosen
+
+
+def start_of(start: Float64, fall: float) -> Float64:
+    """Give the early limit another dependence on alpha."""
+    middle = np.log(PREFERENCES[DEFAULT_PREFERENCE])
+    return np.array([start[0] + (fall - start[1]) * middle, fall, start[2]])
 
 
 def main() -> None:
@@ -160,7 +185,7 @@ def main() -> None:
         work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
         fits = list(each(_fitted, work, jobs, "fits"))
         print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
-        judge = Judge(schedule.judged, Ranges(senders=senders), jobs)
+        judge = Judge(schedule.judged, Ranges(senders=senders, most_packets=JUDGED_PACKETS), jobs)
         chosen = choose([unpack(theta) for theta, _ in fits], judge)
     save_network(arguments.out / "lfq.npz", chosen)
     card = {"schema": 1, "seed": arguments.seed, "senders": senders, **asdict(schedule)}

@@ -1,8 +1,9 @@
 """What every limit would have been worth: forks from states that the policy gets into.
 
 At random polls of a random scenario the simulation is forked once for each of a grid of factors; in each
-fork all wished limits are multiplied by the factor and stay, to the end of the scenario. What the link
-carried and what waited in each fork, as curves over the factor, tell the worth of any limit for any alpha.
+fork all wished limits are multiplied by the factor and stay, to the end of the scenario; those of flows that
+have not lost a packet yet stay until they do, and then the policy goes on. What the link carried and what
+waited in each fork, as curves over the factor, tell the worth of any limit for any alpha.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qos.simulation.simulation import Simulation
 from qos.training.reward import outcome_since
@@ -50,6 +52,16 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
+class _State:
+    """What a poll shows: features of the active flows for some prices, and which flows are alike."""
+
+    prices: list[float]
+    features: list[Float64]
+    is_early: bool
+    alike: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """States and what limits were worth in them.
 
@@ -78,12 +90,23 @@ def _poll_times(rng: np.random.Generator, task: Task) -> list[int]:
     return sorted({max(int(t / task.interval_s), 1) for t in (*early, *late)})
 
 
-def _curves(simulation: Simulation, task: Task, queue_id: int, run: _Run) -> Float64:
+def _alike(memory: Float64) -> tuple[bool, NDArray[np.bool_]]:
+    """Say whether most flows have lost nothing yet, and which ones the state stands for, shape ``(n,)``.
+
+    A flow that is in its first window has a limit of its own, see `step.apply`.
+    """
+    calm = memory[step.EVENTS] == 0.0
+    is_early = bool(2 * np.count_nonzero(calm) > len(calm))
+    return is_early, calm & (memory[step.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES) if is_early else ~calm
+
+
+def _curves(simulation: Simulation, task: Task, queue_id: int, run: _Run, is_early: bool) -> Float64:
     """Fork once for each factor; what is measured begins at the poll that is due now."""
     snapshot = simulation.snapshot()
     end_ns = round(task.scenario.duration_s * NS)
     # The network has no say in a fork, but what else belongs to the policy goes on.
-    frozen = run.network._replace(pace=np.full(2, NO_PACE))
+    paces = np.array([*run.network.pace[:2], NO_PACE]) if is_early else np.full(3, NO_PACE)
+    frozen = run.network._replace(pace=paces)
     rows = []
     for factor in FACTORS:
         fork = snapshot.fork()
@@ -145,11 +168,10 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
         roll(simulation, queue_id, network, bounds, progress, at_ns - 1)
         simulation.run_until(at_ns / NS)
         state = _state(simulation, queue_id, bounds, progress, rng)
-        if state is not None:
-            active, prices, x = state
-            curves = _curves(simulation, task, queue_id, run)
-            for price, features in zip(prices, x, strict=True):
-                kept = rng.permutation(len(active))[:FLOWS_KEPT]
+        if state is not None and len(flows := np.flatnonzero(state.alike)):
+            curves = _curves(simulation, task, queue_id, run, state.is_early)
+            for price, features in zip(state.prices, state.features, strict=True):
+                kept = rng.permutation(flows)[:FLOWS_KEPT]
                 columns[0].append(features[:, kept].T)
                 columns[1].append(np.full(len(kept), price))
                 for place, curve in enumerate(curves):
@@ -166,8 +188,8 @@ def _state(
     bounds: Bounds,
     progress: Progress,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, list[float], list[Float64]] | None:
-    """Compute the features at a poll, for some prices, and leave the progress as it was."""
+) -> _State | None:
+    """Look at a poll, for some prices, and leave the progress as it was."""
     count = progress.seen.shape[1]
     dt_s = (int(progress.clock_ns[0]) - int(progress.clock_ns[1])) * 1e-9
     copy = copy_of(progress)
@@ -179,7 +201,7 @@ def _state(
     step.remember(memory, poll, dt_s)
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
     x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes) for price in prices]
-    return active, prices, x
+    return _State(prices, x, *_alike(memory))
 
 
 def _disturb(

@@ -17,7 +17,7 @@ from qos.training.reward import UNFAIRNESS_PRICE
 from schedulers.packet.limits.lfq.network import pack, unpack
 from schedulers.packet.limits.lfq.step import Float64, Network
 
-LOSS_SCALE = 0.03
+LOSS_SCALE = 0.1
 """Regrets above this count less and less: no single scenario may decide."""
 BATCH = 1024
 _GRID = np.log(FACTORS)

@@ -50,7 +50,7 @@ def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
     early = step.early_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
     start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
-    least = step.CROWD_FRAMES * FRAME_BYTES
+    least = step.LEAST_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
     interval_ns = round(interval_s * NS)
     return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, early, least, MOST_BYTES)
@@ -135,7 +135,9 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
-    among = _company(memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes)
+    among = _company(
+        network, memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes
+    )
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )

@@ -14,7 +14,7 @@ from qos.training.scenarios import Ranges, Task, draw_task
 from schedulers.packet.limits.lfq.policy import PREFERENCES
 from schedulers.packet.limits.lfq.step import Network
 
-WORST = 0.1
+WORST = 0.3
 """No scenario counts for more than this: a few hopeless ones must not decide."""
 
 

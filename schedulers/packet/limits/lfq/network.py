@@ -15,8 +15,8 @@ _SHAPES = (
     (1, HIDDEN),
     (1, FEATURES),
     (1,),
-    (2,),
-    (2,),
+    (3,),
+    (3,),
 )
 WEIGHTS = sum(int(np.prod(shape)) for shape in _SHAPES)
 """Numbers in a network."""
@@ -61,6 +61,6 @@ def first_network(seed: int) -> Network:
         output=np.zeros((1, HIDDEN)),
         direct=np.zeros((1, FEATURES)),
         bias=np.zeros(1),
-        start=np.array([np.log(0.0045 * 5.0**0.2), 0.2]),
-        pace=np.log(np.array([0.05, 0.05])),
+        start=np.array([np.log(0.0045 * 5.0**0.2), 0.2, 1.0]),
+        pace=np.log(np.array([0.05, 0.05, 0.2])),
     )

@@ -104,7 +104,7 @@ class Lfq:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        among = company(memory, self._link_bytes_s, self._early, self._least, self._frame)
+        among = company(self.network, memory, self._link_bytes_s, self._early, self._least, self._frame)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s)

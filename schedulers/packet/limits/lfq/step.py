@@ -36,14 +36,11 @@ LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
 LINK_MEMORY = 5
 
 INITIAL_WINDOW_FRAMES = 10
-LEAST_FRAMES = 3
-"""Below this a sender has too few packets in flight for fast retransmit (RFC 5681: three duplicates)."""
-CROWD_FRAMES = 1
-"""Among so many flows that the link stays busy whatever one of them does, a sender lives with fewer."""
-CROWD_FLOOR_FRAMES = 8
-"""The least limits of all flows together are so many frames, which keep the link busy; see `company`."""
-CROWD_FLOOR_S = 0.01
-"""... or what the link sends in this time, if that is more."""
+LEAST_FRAMES = 1
+"""No limit is below this: a sender with fewer packets waits for timeouts, but over a short path at a low rate,
+or among many flows, the link is busy all the same. Where more is needed is left to the network."""
+EARLY_FRAMES = 3
+"""The early limit is at least this: fewer packets in flight cannot repair a loss (RFC 5681: three duplicates)."""
 CROWD_REPAIR_S = 0.02
 """Limits longer than their flows wish, to repair losses, may together make a packet wait for this long."""
 CROWD_START_S = 0.1
@@ -120,9 +117,11 @@ class Network(NamedTuple):
     bias
         Shape ``(1,)``.
     start
-        Shape ``(2,)``: see `start_limit_bytes`.
+        Shape ``(3,)``: logarithm of the early limit in seconds where alpha is 1, how it falls with alpha and
+        how it grows with the round-trip time, as exponents: see `early_limit_bytes` and `company`.
     pace
-        Shape ``(2,)``: what part of the way to the best limit a poll goes, up and down, as logarithms.
+        Shape ``(3,)``: what part of the way to the best limit a poll goes, up and down, and either way before
+        the first loss, as logarithms.
     """
 
     first: Float64
@@ -164,7 +163,7 @@ def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_byt
     first packets come in bursts far apart, as they do over long paths.
     """
     start_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
-    return max(start_s * rate_bps / 8.0, LEAST_FRAMES * frame_bytes)
+    return max(start_s * rate_bps / 8.0, EARLY_FRAMES * frame_bytes)
 
 
 def start_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
@@ -287,12 +286,19 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
 
 
 def company(
-    memory: Float64, link_bytes_s: float, early_bytes: float, least_bytes: float, frame_bytes: float
+    network: Network,
+    memory: Float64,
+    link_bytes_s: float,
+    early_bytes: float,
+    least_bytes: float,
+    frame_bytes: float,
 ) -> Company:
     """Say what flows may queue beside each other, after `remember`.
 
     Parameters
     ----------
+    network
+        The weights.
     memory
         As of `remember`.
     link_bytes_s
@@ -309,13 +315,11 @@ def company(
     # So many equal flows would share the link as unevenly: a voice call beside a download hardly counts.
     flows = total * total / (sent * sent).sum()
     share = link_bytes_s / flows
-    together = max(CROWD_FLOOR_S * link_bytes_s, CROWD_FLOOR_FRAMES * frame_bytes)
-    floor = min(max(together / flows, CROWD_FRAMES * frame_bytes), LEAST_FRAMES * frame_bytes)
-    floor = max(floor, least_bytes)
+    floor = max(LEAST_FRAMES * frame_bytes, least_bytes)
     # One flow alone may take as long as its first window may.
     part = max(max(CROWD_REPAIR_S, CROWD_START_S / flows) * share, floor)
     first = min(max(CROWD_START_S * share, floor), max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
-    longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0)
+    longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0) ** network.start[2]
     early = np.maximum(early_bytes / flows * longer, floor)
     return Company(floor, np.maximum(first, early), early, part)
 
@@ -439,14 +443,15 @@ def apply(
         Largest frame.
     """
     limit = poll.limit_bytes
+    calm = memory[EVENTS] == 0.0
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
+    pace = np.where(calm, np.exp(network.pace[2]), pace)
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.
     ours = memory[IN_FORCE] == limit
     base = np.where(ours, memory[LOG_LIMIT], np.log(limit))
     age = memory[AGE_PACKETS]
     begins = age < INITIAL_WINDOW_FRAMES
-    calm = memory[EVENTS] == 0.0
     grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
     base = np.where(grown_up, np.log(among.early_bytes), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)

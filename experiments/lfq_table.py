@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.entry import run as run_command
+from qos.errors import ValueRefusedError
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.scenario import Flow, Transport, dumbbell
 from qos.simulation.simulation import Simulation, prepare
@@ -35,6 +36,9 @@ PAPER = {
     "fq 1000": (11.85, 630.4, 1000.0),
 }
 """Published means over the 400 runs: throughput in Mbit/s, mean and largest queue in packets."""
+CHUNK = 20
+"""A process is given so many runs at a time."""
+ALPHAS = (0.5, 2.0, 7.0, 10.0, 14.0, 30.0)
 PAPER_CORRELATIONS = {
     "LFQ offline alpha 0.01": (0.983, 0.991, 0.802, 0.902, 22.0, 8.0),
     "LFQ offline alpha 10": (0.993, 0.965, 0.754, 0.620, 13.0, 5.0),
@@ -78,6 +82,11 @@ def mechanisms() -> list[Mechanism]:
     rows += [Mechanism(name, queue(name)) for name in ("fq_pie", "cake")]
     rows += [Mechanism(f"fq {n}", queue("fq", flow_limit_packets=n)) for n in (8, 16, 32)]
     return rows
+
+
+def front() -> list[Mechanism]:
+    """List rows of `lfq` with other prices of delay: what the table's own have between and beyond them."""
+    return [Mechanism(f"lfq alpha {alpha:g}", queue("lfq", policy=f"lfq:{alpha:g}")) for alpha in ALPHAS]
 
 
 def grid(count: int) -> list[Point]:
@@ -151,6 +160,8 @@ def _print_correlations(rows: dict[str, NDArray[np.float64]], points: list[Point
     print("\ncorrelation of the limit with rate and RTT, mean limits (ours; paper in brackets)")
     print(f"{'mechanism':26}{'NewReno rate':>16}{'RTT':>16}{'BIC rate':>16}{'RTT':>16}{'limits':>28}")
     for name, theirs in PAPER_CORRELATIONS.items():
+        if name not in rows:
+            continue
         ours = correlations(points, rows[name])
         cells = "".join(f"{ours[i]:8.3f} ({theirs[i]:.3f})" for i in range(4))
         print(f"{name:26}{cells}   {ours[4]:6.1f} ({theirs[4]:.0f}) {ours[5]:6.1f} ({theirs[5]:.0f})")
@@ -176,7 +187,13 @@ def _plot(folder: Path, rows: dict[str, NDArray[np.float64]]) -> None:
         throughput, mean, _ = figures[:, :3].mean(axis=0)
         ours = name.startswith("lfq ")
         axes.plot(mean, throughput, "o" if ours else "s", color="tab:red" if ours else "tab:blue")
+        if " alpha " in name and ours:
+            continue
         axes.annotate(name, (mean, throughput), fontsize=7, xytext=(4, 3), textcoords="offset points")
+    learned = [figures[:, :2].mean(axis=0) for name, figures in rows.items() if name.startswith("lfq ")]
+    if learned:
+        throughputs, means = np.array(sorted(learned, key=lambda pair: float(pair[1]))).T
+        axes.plot(means, throughputs, "-", color="tab:red", lw=0.8)
     for name, (throughput, mean, _) in PAPER.items():
         axes.plot(mean, throughput, "x", color="grey")
         axes.annotate(f"{name} (paper)", (mean, throughput), fontsize=6, color="grey")
@@ -191,6 +208,8 @@ def main() -> None:
     """Run the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="10 points a sweep in place of 100")
+    parser.add_argument("--front", action="store_true", help="lfq with more prices of delay, too")
+    parser.add_argument("--only", metavar="NAME", help="rows whose name begins so")
     parser.add_argument("--detection", choices=["sack", "rack"], default="sack")
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
@@ -198,11 +217,15 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare()
     points = grid(10 if arguments.quick else 100)
-    chosen = mechanisms()
-    work = [(mechanism, points, arguments.detection) for mechanism in chosen]
+    chosen = mechanisms() + (front() if arguments.front else [])
+    chosen = [mechanism for mechanism in chosen if mechanism.name.startswith(arguments.only or "")]
+    if not chosen:
+        raise ValueRefusedError(f"--only {arguments.only}: no row begins so")
+    parts = [points[begin : begin + CHUNK] for begin in range(0, len(points), CHUNK)]
+    work = [(mechanism, part, arguments.detection) for mechanism in chosen for part in parts]
     with workers(arguments.jobs, arguments.cluster) as jobs:
-        found = list(each(_row, work, jobs, "mechanisms"))
-    rows = {mechanism.name: figures for mechanism, figures in zip(chosen, found, strict=True)}
+        found = iter(each(_row, work, jobs, "runs"))
+        rows = {mechanism.name: np.concatenate([next(found) for _ in parts]) for mechanism in chosen}
     _print_table(rows, points)
     _print_correlations(rows, points)
     _write(arguments.out, rows)

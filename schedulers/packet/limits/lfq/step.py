@@ -37,8 +37,8 @@ LINK_MEMORY = 5
 
 INITIAL_WINDOW_FRAMES = 10
 LEAST_FRAMES = 1
-"""No limit is below this. A sender with fewer packets waits for timeouts, but over a short path at a low rate, or
-among many flows, the link is busy all the same; where more is needed is left to the network."""
+"""No limit is below this. A sender with fewer packets waits for timeouts, but over a short path at a low
+rate, or among many flows, the link is busy all the same; where more is needed is left to the network."""
 EARLY_FRAMES = 3
 """The early limit is at least this: fewer in flight cannot repair a loss (RFC 5681: three duplicates)."""
 CROWD_REPAIR_S = 0.02

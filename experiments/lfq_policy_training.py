@@ -37,9 +37,9 @@ NOISE = 0.7
 PACES_UP = (0.03, 0.06, 0.12)
 PACES_DOWN = (0.015, 0.03, 0.06)
 PACES_CALM = (0.1, 0.3, 1.0)
-STARTS = (0.7, 1.0, 1.6, 2.5, 4.0)
+STARTS = (0.5, 0.7, 1.0, 1.4, 2.0)
 """Factors on the early limit..."""
-GROWTHS = (0.7, 1.0, 1.3, 1.6)
+GROWTHS = (1.0, 1.4, 1.8)
 """... and exponents of how it grows with the round-trip time."""
 FALLS = (0.1, 0.2, 0.4, 0.6)
 """How it falls with alpha; it stays for the balanced preference."""
@@ -59,7 +59,7 @@ class Schedule:
 
 SIZES = {
     "full": Schedule(((3_000, 15_000.0), (4_000, 30_000.0), (6_000, 40_000.0)), 40, 8, 600),
-    "half": Schedule(((1_500, 15_000.0), (2_000, 30_000.0), (2_500, 30_000.0)), 40, 4, 300),
+    "half": Schedule(((1_500, 15_000.0), (2_500, 30_000.0), (4_500, 30_000.0)), 40, 8, 400),
     "small": Schedule(((600, 15_000.0), (800, 30_000.0)), 40, 2, 40),
     "quick": Schedule(((60, 5_000.0), (60, 5_000.0)), 40, 2, 30),
 }

@@ -61,6 +61,6 @@ def first_network(seed: int) -> Network:
         output=np.zeros((1, HIDDEN)),
         direct=np.zeros((1, FEATURES)),
         bias=np.zeros(1),
-        start=np.array([np.log(0.0045 * 5.0**0.2), 0.2, 1.0]),
+        start=np.array([np.log(0.0045 * 5.0**0.2), 0.2, 1.4]),
         pace=np.log(np.array([0.05, 0.05, 0.2])),
     )

@@ -29,7 +29,8 @@ AGE_PACKETS, DROP_SHARE, WAS_DROPPING, LOG_LIMIT, SINCE_POLLS, PEAK = 12, 13, 14
 CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21, 22, 23
 BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
 ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
-MEMORY = 32
+EARLY_FOR_S, HELD_BYTES, HELD_LEFT, BURST_S = 32, 33, 34, 35
+MEMORY = 36
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -60,6 +61,8 @@ MOST_ROOM_FRAMES = 10.0
 """Room for what was dropped is at most the wished limit and so many frames."""
 SHRINK = 0.99
 """A limit below what waits falls to this share at each poll."""
+HELD_ROUNDS = 2.0
+"""A limit at which packets were dropped stays until so many times as much has been served."""
 RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
@@ -271,12 +274,13 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[SINCE_SUM] *= quiet
     memory[LOWEST] = memory[LOWEST] * quiet + event
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
-    # A window comes as a burst until it fills the path, a round-trip time after the one before; the handshake
-    # is the first. The polls at which nothing came say how long that is at least.
+    # The handshake and the first window are a round-trip time apart, known to within an interval. (Later bursts
+    # may be nearer: a window does not come in one piece.)
     calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
-    burst = calm & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
-    shortest = np.where(memory[RTT_S] > 0.0, np.minimum(memory[RTT_S], poll.quiet_s), poll.quiet_s)
-    memory[RTT_S] = np.where(burst, shortest, memory[RTT_S])
+    memory[BURST_S] += poll.quiet_s + dt_s
+    burst = calm & (memory[RTT_S] == 0.0) & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
+    memory[RTT_S] = np.where(burst, memory[BURST_S] - dt_s, memory[RTT_S])
+    memory[BURST_S] = np.where((poll.quiet_s > 0.0) | (poll.is_new > 0.0), 0.0, memory[BURST_S])
     memory[AGE_PACKETS] += poll.sent_packets
     memory[MEAN_SENT] += 0.05 * (poll.sent_bytes / dt_s - memory[MEAN_SENT])
     memory[PREVIOUS_BACKLOG] = poll.backlog_bytes
@@ -452,7 +456,10 @@ def apply(
     base = np.where(ours, memory[LOG_LIMIT], np.log(limit))
     age = memory[AGE_PACKETS]
     begins = age < INITIAL_WINDOW_FRAMES
+    # Set anew when more is known of the path: its length shows only after a window.
     grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
+    grown_up |= calm & ~begins & (memory[RTT_S] != memory[EARLY_FOR_S])
+    memory[EARLY_FOR_S] = np.where(grown_up, memory[RTT_S], memory[EARLY_FOR_S])
     base = np.where(grown_up, np.log(among.early_bytes), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
     change = np.where(calm & begins, 0.0, change)
@@ -468,6 +475,13 @@ def apply(
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
     shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
     room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
+    # A limit at which packets were dropped stays until the loss is repaired: a burst of retransmissions of which
+    # one is dropped again costs a timeout.
+    dropped = poll.dropped_packets > 0.0
+    memory[HELD_BYTES] = np.where(dropped, np.minimum(limit, among.part_bytes), memory[HELD_BYTES])
+    left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT] - poll.sent_bytes)
+    memory[HELD_LEFT] = np.maximum(left, 0.0)
+    room = np.maximum(room, np.where(memory[HELD_LEFT] > 0.0, memory[HELD_BYTES], 0.0))
     size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)

@@ -34,7 +34,7 @@ from schedulers.packet.limits.lfq.weights import save_network
 
 CHUNK = 10
 NOISE = 0.7
-PACES_UP = (0.03, 0.06, 0.12)
+PACES_UP = (0.06, 0.12, 0.2)
 PACES_DOWN = (0.015, 0.03, 0.06)
 PACES_CALM = (0.1, 0.3, 1.0)
 STARTS = (0.5, 0.7, 1.0, 1.4, 2.0)

@@ -274,8 +274,8 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[SINCE_SUM] *= quiet
     memory[LOWEST] = memory[LOWEST] * quiet + event
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
-    # The handshake and the first window are a round-trip time apart, known to within an interval. (Later bursts
-    # may be nearer: a window does not come in one piece.)
+    # The handshake and the first window are a round-trip time apart, known to within an interval. (Later
+    # bursts may be nearer: a window does not come in one piece.)
     calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
     memory[BURST_S] += poll.quiet_s + dt_s
     burst = calm & (memory[RTT_S] == 0.0) & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
@@ -475,8 +475,8 @@ def apply(
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
     shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
     room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
-    # A limit at which packets were dropped stays until the loss is repaired: a burst of retransmissions of which
-    # one is dropped again costs a timeout.
+    # A limit at which packets were dropped stays until the loss is repaired: a burst of retransmissions of
+    # which one is dropped again costs a timeout.
     dropped = poll.dropped_packets > 0.0
     memory[HELD_BYTES] = np.where(dropped, np.minimum(limit, among.part_bytes), memory[HELD_BYTES])
     left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT] - poll.sent_bytes)

@@ -48,7 +48,8 @@ def stay_pairs(tasks: PackedTasks) -> int:
 def _longer(array: SmallIntArray) -> SmallIntArray:
     """Copy an array into one twice as long."""
     result = np.empty(2 * array.size, dtype=np.int32)
-    result[: array.size] = array
+    for place in range(array.size):  # to assign slices takes seconds to compile
+        result[place] = array[place]
     return result
 
 
@@ -60,7 +61,8 @@ def _ranges(
     count = tasks.period.size
     owner = np.empty(tasks.stay_qubit.size, dtype=np.int64)
     for task in range(count):
-        owner[tasks.stays_of[task] : tasks.stays_of[task + 1]] = task
+        for mine in range(tasks.stays_of[task], tasks.stays_of[task + 1]):
+            owner[mine] = task
     ranges_of = np.zeros(count + 1, dtype=np.int64)
     other = np.empty(1024, dtype=np.int32)
     low, high = np.empty(1024, dtype=np.int32), np.empty(1024, dtype=np.int32)

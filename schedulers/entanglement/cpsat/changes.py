@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qos.compiled import compiled, released
+from qos.compiled import compiled, inlined, released
 from schedulers.entanglement.bitsets import Words, next_free, next_taken, take, word_count
 from schedulers.entanglement.packing import IntArray
 from schedulers.entanglement.rival_table import RivalTable
@@ -46,6 +46,9 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.4, 0.2
 """How often a round picks by the first two rules."""
 
 NO_LIMIT = -1
+
+_FINENESS = 1024
+_BEFORE_ALL = -(1 << 62)
 
 
 class Ground(NamedTuple):
@@ -119,7 +122,7 @@ def new_room(ground: Ground) -> Room:
     )
 
 
-@compiled
+@inlined
 def _block(ground: Ground, state: State, task: int, blocked: Words) -> None:
     """Mark the starts at which a task would meet what is placed."""
     rivals = ground.rivals
@@ -188,7 +191,7 @@ def _fold(blocked: Words, common: Words, period: int, width: int, count: int, sl
             slot = next_taken(blocked, after, release + width)
 
 
-@compiled
+@inlined
 def _put(ground: Ground, state: State, task: int, rule: int, room: Room, random: np.random.Generator) -> bool:
     """Put a task where it fits, if it fits anywhere."""
     blocked, common = room.blocked, room.common
@@ -277,7 +280,7 @@ def _make_room(
     return changes
 
 
-@compiled
+@inlined
 def _slide(ground: Ground, state: State, centre: int, room: Room, at: int, left: bool) -> None:
     """Slide one instance as far as it goes, if this is the way for it."""
     begin, task = room.begin[at], room.owner[at]
@@ -345,9 +348,10 @@ def _recreate(
     if count - must > MOST_TRIED:
         _shuffle(among[must:], count - must, MOST_TRIED, random)
         count = must + MOST_TRIED
-    key = np.empty(count)
+    key = np.empty(count, dtype=np.int64)
     for place in range(count):
-        key[place] = -np.inf if place < must else -ground.weight[among[place]] * random.random()
+        worth = ground.weight[among[place]] * random.random()
+        key[place] = _BEFORE_ALL if place < must else -int(_FINENESS * worth)
     draw = random.random()
     rule = LOWEST if draw < LOWEST_SHARE else HIGHEST if draw < LOWEST_SHARE + HIGHEST_SHARE else EDGE
     room.changed[changes] = centre
@@ -414,6 +418,7 @@ def try_changes(
         Whether there is anything left to do: the bound is not met, and some task is left out.
     """
     trial = State(present.placed.copy(), present.start.copy(), present.value.copy())
+    everyone = np.arange(ground.period.size)
     for _ in range(rounds):
         centre = _draw_left_out(ground, present, random)
         if centre < 0 or best.value[0] >= bound:
@@ -431,6 +436,5 @@ def try_changes(
             continue
         _copy(ground, trial, present, changed)
         if present.value[0] > best.value[0]:
-            best.placed[:], best.start[:] = present.placed, present.start
-            best.value[0] = present.value[0]
+            _copy(ground, present, best, everyone)
     return bool(best.value[0] < bound)

@@ -2,7 +2,8 @@
 
 A round costs some ten microseconds, since places are found on bit masks by compiled code (`changes`); no
 solver is involved, so a hundred thousand rounds fit where a solver builds one model. Worse schedules are
-accepted with a probability that falls from round to round (simulated annealing), the best one is kept.
+accepted with a probability that falls from round to round (simulated annealing), the best one is kept. Each
+worker has a seed, and so random choices and a temperature, of its own.
 The name and the idea are Schrimpf et al., Record breaking optimization results using the ruin and recreate
 principle, J. Comput. Phys. 159 (2000).
 """
@@ -28,8 +29,10 @@ BATCH = 64
 MOST_STAY_PAIRS = 50_000_000
 """Work of making the table of rivals above which nothing is tried: it takes seconds, uninterrupted."""
 
-FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.3, 0.03
-"""In units of the weight of the median task."""
+COOLING = ((0.2, 0.1), (0.4, 0.03))
+"""First and last temperature, in units of the weight of the median task; seeds use them in turn. The cool
+one is the faster where all tasks look alike, the warm one where few tasks are worth much more than others.
+"""
 
 LATE = 0.1
 """How far the time may run ahead of the rounds before it says how much to cool, in parts of the whole."""
@@ -92,11 +95,12 @@ class Changer:
         if self._ground is None:
             return starts
         clock.say("ruin and recreate")
-        first = _state(self._ground, starts)
+        ground = self._ground
+        first = _state(ground, starts)
         found = [first.copy() for _ in seeds]
 
         def work(number: int) -> None:
-            self._anneal(first.copy(), found[number], (bound, rounds, seeds[number]), clock, met)
+            self._anneal(ground, first.copy(), found[number], (bound, rounds, seeds[number]), clock, met)
 
         met: list[int] = []
         with ThreadPoolExecutor(len(seeds)) as threads:
@@ -105,23 +109,28 @@ class Changer:
             except KeyboardInterrupt:
                 clock.stopped = True  # which the threads see
         best = max(found, key=lambda state: int(state.value[0]))
-        return starts if best.value[0] <= first.value[0] else _starts(self._ground, best)
+        return starts if best.value[0] <= first.value[0] else _starts(ground, best)
 
     def _anneal(
-        self, present: State, best: State, wish: tuple[int, int, int], clock: Clock, met: list[int]
+        self,
+        ground: Ground,
+        present: State,
+        best: State,
+        wish: tuple[int, int, int],
+        clock: Clock,
+        met: list[int],
     ) -> None:
         """Run the rounds of one seed; `met` holds something once any seed has met the bound."""
         bound, rounds, seed = wish
         random = np.random.default_rng(seed)
-        ground = self._ground
-        assert ground is not None
         room = new_room(ground)
+        first, last = COOLING[seed % len(COOLING)]
         for number in range(0, rounds, BATCH):
             if met or clock.left_s <= 0:
                 return
             done, spent = number / rounds, clock.spent_s / clock.limit_s
             warm = 1 - (spent if spent > done + LATE else done)
-            temperature = self._unit * max(LAST_TEMPERATURE, FIRST_TEMPERATURE * warm)
+            temperature = self._unit * max(last, first * warm)
             size = min(BATCH, rounds - number)
             if not try_changes(ground, room, present, best, bound, size, temperature, random):
                 met.append(seed)

@@ -14,7 +14,6 @@ from schedulers.entanglement.cpsat.makespan import last_end, shorten
 from schedulers.entanglement.cpsat.model import Placement, PlacementModel
 from schedulers.entanglement.cpsat.online import OnlineScheduler
 from schedulers.entanglement.cpsat.outcome import Clock, Options, Outcome, Status
-from schedulers.entanglement.cpsat.ruin import compile_changes
 from schedulers.entanglement.cpsat.smooth import smooth
 from schedulers.entanglement.cpsat.weighted import (
     MAX_WHOLE_STAYS,
@@ -314,7 +313,6 @@ def optimise(task_set: TaskSet, options: Options | None = None) -> Outcome:
         return optimise_routed(task_set, options)
     if task_set.tasks and options.mode != "online":
         paper_schedules(replace(task_set, tasks=task_set.tasks[:1]))  # compiles, which is not counted
-        compile_changes()
     clock = Clock(options.time_limit_s, options.progress)
     given: list[Starts] = []
     if task_set.tasks and options.mode != "online":

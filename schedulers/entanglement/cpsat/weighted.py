@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
@@ -19,10 +20,12 @@ from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend,
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
-from schedulers.entanglement.cpsat.ruin import Changer
 from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
+
+if TYPE_CHECKING:
+    from schedulers.entanglement.cpsat.ruin import Changer
 
 MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
@@ -220,9 +223,12 @@ class _Search:
         """Improve the incumbent by many small changes, on all workers where `rounds` does not limit them."""
         if self.starts is None or self.closed or self.clock.left_s <= 0:
             return
-        part = self.clock.part(time_limit_s)
         if self.changer is None:
+            from schedulers.entanglement.cpsat.ruin import Changer, compile_changes
+
+            self.clock.leave_out(compile_changes)
             self.changer = Changer(self._placement, self.contest.weights)
+        part = self.clock.part(time_limit_s)
         workers = self.options.workers if rounds is None else 1
         seeds = [self.options.seed + self.ruins + worker for worker in range(workers)]
         self.ruins += workers

@@ -4,7 +4,8 @@ Bulk TCP as Linux has it runs on the rig's kernel (`experiments.rig`) and in `qo
 same queues; goodput and mean queueing delay are printed side by side. What the simulated path takes over from
 the kernel's: a token-bucket shaper lets a packet go when its transmission would begin, and the rig delays
 only the answers, so the base round-trip time is netem's alone; the simulator's own transmission times are
-taken off its link's delay.
+taken off its link's delay. The shaper's bucket, fq_codel's look at the whole backlog and the ticks of the
+guest's timers (100 Hz in Debian's User-mode Linux) are told to the simulator, as they are settings.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from experiments.kernel_headtohead.grid import Cell, Scenario
 from experiments.kernel_headtohead.path import FRAME_BYTES
 from experiments.kernel_headtohead.runs import Store, carry_out
 from experiments.rig import prepare
+from linux_qdisc.compile import burst_bytes
 from qos.simulation import Bulk, Flow, Simulation, Transport, dumbbell
 from qos.simulation import Scenario as SimulatedScenario
 from qos.simulation.polling import configured_policies, run_polled
@@ -32,7 +34,10 @@ ETHERNET_BYTES = 14
 ACK_BYTES = 52 + ETHERNET_BYTES
 SOCKET_BYTES = 16 << 20
 WRITE_BYTES = 1 << 16
-LINUX = Transport.linux(send_buffer_bytes=SOCKET_BYTES, receive_buffer_bytes=SOCKET_BYTES)
+TICK_S = 0.01
+LINUX = Transport.linux(
+    send_buffer_bytes=SOCKET_BYTES, receive_buffer_bytes=SOCKET_BYTES, timer_tick_s=TICK_S
+)
 SENDERS = {"reno": "newreno", "cubic": "cubic", "bbr": "bbr"}
 GOODPUT_BOUND, DELAY_BOUND = 0.03, 0.2
 DELAY_BOUND_FRAMES = 0.5
@@ -97,7 +102,7 @@ def simulated_queue(name: str) -> QueueConfiguration:
         )
     if kind in ("lfq", "sawtooth"):
         return queue("lfq", policy=name, quantum_bytes=FRAME_BYTES)
-    return queue(name)
+    return queue(name, shared_backlog=True)
 
 
 def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedScenario:
@@ -130,6 +135,7 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
         plain.queues,
         ring_packets=0,
         frame_overhead_bytes=ETHERNET_BYTES,
+        burst_s=burst_bytes(scenario.rate_bps, FRAME_BYTES) * 8 / scenario.rate_bps,
         seed=seed,
     )
 

@@ -146,6 +146,7 @@ def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]
     burst = 0
+    credit_ns = 0
     while True:
         available = min(flow.cwnd_bytes, flow.receive_window_bytes) - in_flight(flow)
         if available <= 0:
@@ -154,6 +155,8 @@ def send_pending(root: Record, flow_index: int) -> None:
             if _paced(root, flow_index, flow):
                 return
             burst = bbr_burst_segments(flow) if flow.sender == BBR else 1
+            if flow.linux and flow.pace_next_ns > 0:
+                credit_ns = root.now_ns - flow.pace_next_ns
         number = _choose(root, flow, available)
         if number == NONE:
             _note_idle(flow)
@@ -162,7 +165,11 @@ def send_pending(root: Record, flow_index: int) -> None:
             # Rates are of payload, as delivery is measured: Linux paces by the length without headers.
             size = slot(root, flow, number).size_bytes
             start_ns = max(flow.pace_next_ns, root.now_ns)
-            flow.pace_next_ns = start_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            length_ns = int(size * 8e9 / flow.pacing_rate_bps)
+            # Who comes late waits less afterwards, by half at most (tcp_update_skb_after_send of Linux).
+            paid_ns = min(length_ns // 2, credit_ns)
+            credit_ns -= paid_ns
+            flow.pace_next_ns = start_ns + length_ns - paid_ns
             burst -= 1
         transmit_segment(root, flow_index, number)
 
@@ -200,4 +207,5 @@ def mark_head_lost(flow: Record, segment: Record) -> None:
     if segment.flags & LOST == 0:
         segment.flags |= LOST
         flow.lost_bytes += segment.size_bytes
+        flow.ever_lost_bytes += segment.size_bytes
         flow.retransmit_from = flow.una

@@ -151,6 +151,7 @@ QUEUE_DTYPE = np.dtype(
         ("target_ns", "i8"),
         ("interval_ns", "i8"),
         ("mtu_bytes", "i8"),
+        ("shared_backlog", "i8"),  # CoDel looks at the backlog of all flows
         ("ce_threshold_ns", "i8"),
         ("blue_increment", "f8"),
         ("blue_decrement", "f8"),

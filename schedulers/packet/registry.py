@@ -53,6 +53,9 @@ class QueueConfiguration:
         PIE: update interval, burst allowance, gains (1/s); the defaults are those of RFC 8033.
     ecn
         Mark ECN-capable packets instead of dropping them.
+    shared_backlog
+        CoDel of a fair queue lets a packet pass where at most one more waits in the whole queue, as Linux's
+        fq_codel does, and not where less than one waits in the flow's own part (RFC 8289, ns-3).
     ce_threshold_s
         CoDel: mark every ECN-capable packet that waited longer; None: never.
     per_packet
@@ -78,6 +81,7 @@ class QueueConfiguration:
     alpha: float = 0.125
     beta: float = 1.25
     ecn: bool = False
+    shared_backlog: bool = False
     ce_threshold_s: float | None = None
     per_packet: str = ""
     policy: str = ""
@@ -96,10 +100,8 @@ class QueueConfiguration:
             _check_whole(self, name, 1, UNLIMITED)
         _check_whole(self, "flows", 1, 1 << 20)
         _check_whole(self, "quantum_bytes", 1, 1 << 30)
-        if not isinstance(self.ecn, bool):
-            raise ValueRefusedError(
-                f"queue {self.discipline}: ecn must be true or false, not {str(self.ecn)[:40]!r}"
-            )
+        _check_flag(self, "ecn")
+        _check_flag(self, "shared_backlog")
         if self.policy:
             check_policy(self.policy)
             if self.flows == 1:
@@ -141,6 +143,14 @@ def _check_whole(owner: QueueConfiguration, name: str, low: int, high: int) -> N
         bound = "unlimited" if high == UNLIMITED else str(high)
         raise ValueRefusedError(
             f"queue {owner.discipline}: {name} must be a whole number from {low} to {bound}, not {value!r}"
+        )
+
+
+def _check_flag(owner: QueueConfiguration, name: str) -> None:
+    value = getattr(owner, name)
+    if not isinstance(value, bool):
+        raise ValueRefusedError(
+            f"queue {owner.discipline}: {name} must be true or false, not {str(value)[:40]!r}"
         )
 
 

@@ -93,15 +93,30 @@ def queues_for(scenario: Scenario) -> list[str]:
     return [*fixed, "fq_codel", "lfq:balanced"]
 
 
+def chosen_rows(
+    kinds: Sequence[str], rates_mbit: Sequence[str], rtts_ms: Sequence[str], queues: Sequence[str]
+) -> list[tuple[Scenario, str]]:
+    """Give scenario and queue of each row that fits; nothing chosen of a kind fits all of it."""
+    scenarios = [
+        Scenario(*place, kind)
+        for kind, place in itertools.product(kinds or TRAFFIC, PLACES)
+        if (not rates_mbit or str(place[0]) in rates_mbit) and (not rtts_ms or str(place[1]) in rtts_ms)
+    ]
+    return [
+        (scenario, name)
+        for scenario in scenarios
+        for name in queues_for(scenario)
+        if not queues or name in queues
+    ]
+
+
 def simulated_queue(name: str) -> QueueConfiguration:
     """Give the simulator's queue for a queue of the rig."""
     kind, _, argument = name.partition(":")
     if kind == "fixed":
-        return queue(
-            "fq", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES, quantum_bytes=FRAME_BYTES
-        )
+        return queue("htb", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES)
     if kind in ("lfq", "sawtooth"):
-        return queue("lfq", policy=name, quantum_bytes=FRAME_BYTES)
+        return queue("htb", policy=name)
     return queue(name, shared_backlog=True)
 
 
@@ -209,6 +224,11 @@ def write_csv(found: Sequence[Comparison], path: Path) -> None:
 @click.command()
 @click.option("--traffic", "kinds", multiple=True, type=click.Choice(TRAFFIC), help="Only this; repeatable.")
 @click.option(
+    "--rate", "rates_mbit", multiple=True, type=click.Choice(["10", "50"]), help="Mbit/s; repeatable."
+)
+@click.option("--rtt", "rtts_ms", multiple=True, type=click.Choice(["20", "80"]), help="ms; repeatable.")
+@click.option("--queue", "queues", multiple=True, help="Only this, as the table spells it; repeatable.")
+@click.option(
     "--repetitions", type=click.IntRange(1, 20), default=1, show_default=True, help="On the kernel."
 )
 @click.option(
@@ -218,15 +238,25 @@ def write_csv(found: Sequence[Comparison], path: Path) -> None:
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Kernels at a time."
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_agreement"))
-def main(kinds: tuple[str, ...], repetitions: int, minutes: float, workers: int, out: Path) -> None:
+def main(
+    kinds: tuple[str, ...],
+    rates_mbit: tuple[str, ...],
+    rtts_ms: tuple[str, ...],
+    queues: tuple[str, ...],
+    repetitions: int,
+    minutes: float,
+    workers: int,
+    out: Path,
+) -> None:
     """Run the scenarios on both sides; the rig's runs are kept and taken up again."""
     out.mkdir(parents=True, exist_ok=True)
-    scenarios = [Scenario(*place, kind) for kind, place in itertools.product(kinds or TRAFFIC, PLACES)]
+    rows = chosen_rows(kinds, rates_mbit, rtts_ms, queues)
+    if not rows:
+        raise click.UsageError("no row of the table fits --traffic, --rate, --rtt and --queue together")
     cells = [
         Cell(scenario, name, number, *LENGTHS_S[scenario.rtt_ms])
         for number in range(repetitions)
-        for scenario in scenarios
-        for name in queues_for(scenario)
+        for scenario, name in rows
     ]
     store = Store(out / "runs.jsonl")
     carry_out(cells, store, prepare(), workers, time.monotonic() + 60 * minutes, lambda _count: None)
@@ -236,8 +266,7 @@ def main(kinds: tuple[str, ...], repetitions: int, minutes: float, workers: int,
         by_cell.setdefault((scenario, rest.rpartition("/")[0]), []).append(row)
     found = [
         compare(scenario, name, by_cell[scenario.name, name])
-        for scenario in scenarios
-        for name in queues_for(scenario)
+        for scenario, name in rows
         if (scenario.name, name) in by_cell
     ]
     write_csv(found, out / "agreement.csv")

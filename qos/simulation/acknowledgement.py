@@ -72,9 +72,10 @@ def rack_due(root: Record, flow_index: int) -> None:
     if rack_timer(root, flow_index):
         flow = flows(root)[flow_index]
         if head_is(root, flow, LOST):
-            # No acknowledgement: one segment may be sent.
-            flow.newly_delivered = flow.mss_bytes
-            flow.newly_lost = flow.una_advanced = flow.prr_counted = 0
+            if flow.linux:
+                # No acknowledgement: one segment may be sent (tcp_rack_reo_timeout).
+                flow.newly_delivered = flow.mss_bytes
+                flow.newly_lost = flow.una_advanced = flow.prr_counted = 0
             _enter_recovery(root, flow_index, flow)
 
 

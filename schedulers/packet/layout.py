@@ -30,6 +30,7 @@ PACKET_PURE_ACK = 128
 SCHEDULE_FIFO = 0
 SCHEDULE_DRR = 1
 SCHEDULE_FAIR = 2
+SCHEDULE_HTB = 3
 """Deficit round robin with new flows first (RFC 8290, section 4.2)."""
 
 # What is dropped or marked before its time.

@@ -19,6 +19,7 @@ from schedulers.packet.layout import (
     SCHEDULE_DRR,
     SCHEDULE_FAIR,
     SCHEDULE_FIFO,
+    SCHEDULE_HTB,
 )
 from schedulers.packet.limits.registry import check_policy
 
@@ -171,6 +172,7 @@ _DISCIPLINES = MappingProxyType(
         "pie": (SCHEDULE_FIFO, AQM_PIE, {"limit_packets": 25, "target_s": 0.015}),
         "cobalt": (SCHEDULE_FIFO, AQM_COBALT, {"limit_packets": 1000}),
         "drr": (SCHEDULE_DRR, AQM_NONE, {"flows": 1024, "limit_packets": 10240}),
+        "htb": (SCHEDULE_HTB, AQM_NONE, {"flows": 1024, "limit_packets": 1 << 20}),
         "fq": (
             SCHEDULE_FAIR,
             AQM_NONE,

@@ -30,14 +30,18 @@ from qos.simulation import Scenario as SimulatedScenario
 from qos.simulation.polling import configured_policies, run_polled
 from schedulers.packet.registry import QueueConfiguration, queue
 
-ETHERNET_BYTES = 14
-ACK_BYTES = 52 + ETHERNET_BYTES
+HEADER_BYTES = 66
+"""Ethernet, IPv4 and TCP with timestamps: a Linux queue counts the frame, and so does a limit policy there."""
 SOCKET_BYTES = 16 << 20
 WRITE_BYTES = 1 << 16
 TICK_S = 0.01
 LINUX = Transport.linux(
-    send_buffer_bytes=SOCKET_BYTES, receive_buffer_bytes=SOCKET_BYTES, timer_tick_s=TICK_S
+    header_bytes=HEADER_BYTES,
+    send_buffer_bytes=SOCKET_BYTES,
+    receive_buffer_bytes=SOCKET_BYTES,
+    timer_tick_s=TICK_S,
 )
+FRAMES = {"quantum_bytes": FRAME_BYTES, "mtu_bytes": FRAME_BYTES}
 SENDERS = {"reno": "newreno", "cubic": "cubic", "bbr": "bbr"}
 GOODPUT_BOUND, DELAY_BOUND = 0.03, 0.2
 DELAY_BOUND_FRAMES = 0.5
@@ -114,16 +118,16 @@ def simulated_queue(name: str) -> QueueConfiguration:
     """Give the simulator's queue for a queue of the rig."""
     kind, _, argument = name.partition(":")
     if kind == "fixed":
-        return queue("htb", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES)
+        return queue("htb", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES, **FRAMES)
     if kind in ("lfq", "sawtooth"):
-        return queue("htb", policy=name)
-    return queue(name, shared_backlog=True)
+        return queue("htb", policy=name, **FRAMES)
+    return queue(name, shared_backlog=True, **FRAMES)
 
 
 def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedScenario:
     """Give the simulator's scenario for a run on the rig."""
     duration_s = LENGTHS_S[scenario.rtt_ms][1]
-    crossing_s = (FRAME_BYTES + ACK_BYTES) * 8 / scenario.rate_bps
+    crossing_s = (FRAME_BYTES + HEADER_BYTES) * 8 / scenario.rate_bps
     flows = tuple(
         Flow(
             SENDERS[control],
@@ -149,7 +153,7 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
         duration_s,
         plain.queues,
         ring_packets=0,
-        frame_overhead_bytes=ETHERNET_BYTES,
+        frame_overhead_bytes=0,
         burst_s=burst_bytes(scenario.rate_bps, FRAME_BYTES) * 8 / scenario.rate_bps,
         seed=seed,
     )

@@ -206,7 +206,7 @@ def _fill_queue(record: NDArray[Any], chosen: QueueConfiguration, rate_bps: int)
     record["drop_batch"] = 64
     record["target_ns"] = nanoseconds(chosen.target_s)
     record["interval_ns"] = nanoseconds(chosen.interval_s)
-    record["mtu_bytes"] = 1500
+    record["mtu_bytes"] = chosen.mtu_bytes
     record["shared_backlog"] = int(chosen.shared_backlog)
     record["ce_threshold_ns"] = nanoseconds(chosen.ce_threshold_s or 0.0)
     record["blue_increment"] = 1 / 256

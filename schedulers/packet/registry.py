@@ -48,6 +48,8 @@ class QueueConfiguration:
         ``plain`` (a hash of the flow, as Linux's FQ-CoDel) or ``set-associative`` (as CAKE).
     quantum_bytes
         Bytes a round of a fair queue, 1 to 2^30.
+    mtu_bytes
+        Largest packet as the queue counts it, 64 to 65 536: CoDel's least backlog, a limit policy's frame.
     target_s, interval_s
         CoDel and COBALT: target delay and interval; PIE: reference delay in `target_s`; more than 0.
     update_s, burst_s, alpha, beta
@@ -75,6 +77,7 @@ class QueueConfiguration:
     flows: int = 1
     hash: str = "perfect"
     quantum_bytes: int = 1500
+    mtu_bytes: int = 1500
     target_s: float = 0.005
     interval_s: float = 0.1
     update_s: float = 0.015
@@ -101,6 +104,7 @@ class QueueConfiguration:
             _check_whole(self, name, 1, UNLIMITED)
         _check_whole(self, "flows", 1, 1 << 20)
         _check_whole(self, "quantum_bytes", 1, 1 << 30)
+        _check_whole(self, "mtu_bytes", 64, 1 << 16)
         _check_flag(self, "ecn")
         _check_flag(self, "shared_backlog")
         if self.policy:

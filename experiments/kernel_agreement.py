@@ -31,7 +31,7 @@ from qos.simulation.polling import configured_policies, run_polled
 from schedulers.packet.registry import QueueConfiguration, queue
 
 HEADER_BYTES = 66
-"""Ethernet, IPv4 and TCP with timestamps: a Linux queue counts the frame, and so does a limit policy there."""
+"""Ethernet, IPv4 and TCP with timestamps: a Linux queue counts frames, and so does a limit policy there."""
 SOCKET_BYTES = 16 << 20
 WRITE_BYTES = 1 << 16
 TICK_S = 0.01
@@ -51,6 +51,8 @@ PLACES = ((10, 20), (50, 20), (10, 80))
 LENGTHS_S = {20: (4.0, 16.0), 80: (10.0, 60.0)}
 """Warm-up and length at each round-trip time: the sawtooth of a longer path takes longer."""
 SEEDS = 3
+SHIFT_S = 0.0173
+"""The simulator's runs begin so much later each: at other moments between the polls of a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
             "right",
             application=Bulk(WRITE_BYTES),
             transport=LINUX,
-            start_s=0.001 * number,
+            start_s=0.001 * number + SHIFT_S * seed,
         )
         for number, (control, _) in enumerate(scenario.flows)
     )

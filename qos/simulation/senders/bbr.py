@@ -159,6 +159,12 @@ def _advance_cycle(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
 
 
 @compiled
+def _keep_window(flow: Record, is_whole: bool) -> None:
+    """Remember the window; one that was cut already counts only where it is larger (bbr_save_cwnd)."""
+    flow.bbr_prior_cwnd = flow.cwnd_bytes if is_whole else max(flow.bbr_prior_cwnd, flow.cwnd_bytes)
+
+
+@compiled
 def _update_min_rtt(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
     """Keep the least round-trip time of ten seconds; drain the path where it was not seen for so long."""
     expired = flow.bbr_rtt_stamp_ns > 0 and now_ns - flow.bbr_rtt_stamp_ns > MIN_RTT_WINDOW_NS
@@ -173,7 +179,7 @@ def _update_min_rtt(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
         flow.bbr_rtt_stamp_ns = now_ns
     if expired and flow.bbr_state != PROBE_RTT:
         flow.bbr_state = PROBE_RTT
-        flow.bbr_prior_cwnd = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
+        _keep_window(flow, flow.linux and flow.state < RECOVERY)
         flow.bbr_probe_done_ns = 0
     if flow.bbr_state != PROBE_RTT:
         return
@@ -241,12 +247,6 @@ def _set_window(flow: Record, in_flight_bytes: int) -> None:
 
 
 @compiled
-def _keep_window(flow: Record, is_whole: bool) -> None:
-    """Remember the window; one that was cut already counts only where it is larger (bbr_save_cwnd)."""
-    flow.bbr_prior_cwnd = flow.cwnd_bytes if is_whole else max(flow.bbr_prior_cwnd, flow.cwnd_bytes)
-
-
-@compiled
 def bbr_timed_out(flow: Record, now_ns: int) -> None:
     """Follow a retransmission timeout before it cuts the window (bbr_ssthresh and bbr_set_state in Linux)."""
     _keep_window(flow, flow.state < RECOVERY and flow.bbr_state != PROBE_RTT)
@@ -272,7 +272,8 @@ def bbr_end_recovery(flow: Record) -> None:
     """Take the window up again."""
     flow.bbr_conservation = 0
     flow.cwnd_bytes = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
-    flow.bbr_prior_cwnd = 0
+    if flow.linux == 0:
+        flow.bbr_prior_cwnd = 0
 
 
 @compiled

@@ -344,7 +344,9 @@ _FLOW_SELDOM = [
     ("initial_window_bytes", "i8"),
     ("delayed_ack_ns", "i8"),
     ("delayed_ack_deadline_ns", "i8"),
-    ("delayed_ack_event", "i8"),
+    ("delayed_ack_event_ns", "i8"),  # earliest event in the heap, 0: none
+    ("duplicates_sent", "i8"),  # acknowledgements of the same missing segment
+    ("compressed_next", "i8"),  # that segment
     ("quick_acks", "i8"),  # segments that are still acknowledged at once
     ("start_ns", "i8"),
     ("stop_ns", "i8"),

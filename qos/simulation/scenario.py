@@ -212,7 +212,8 @@ class Transport:
         Linux's own ways where an RFC says otherwise or nothing: the timeout is the smoothed time and at least
         `min_rto_s` more; NewReno's window is whole segments and grows by what an acknowledgement delivers,
         SACKed before or not; a probe for a lost tail of one segment waits `min_rto_s` more; PRR counts from
-        the window, not from what is in flight; BBR takes what its sources (``tcp_bbr.c``) add to the draft:
+        the window, not from what is in flight; after three duplicate acknowledgements SACKs wait a
+        millisecond for more; BBR takes what its sources (``tcp_bbr.c``) add to the draft:
         acknowledgements in lumps, departure times, policers, the losses' own reduction.
     timer_tick_s
         Resolution of the timers, 0 to 0.1; those of RACK-TLP wait two more; 0: exact.

@@ -209,12 +209,13 @@ class Transport:
     quick_acks
         First segments of a connection that are acknowledged at once even where `ack_every` is 2, 0 to 1000.
     linux_details
-        Linux's own ways where an RFC says otherwise or nothing: the timeout is the smoothed time and at least
-        `min_rto_s` more; NewReno's window is whole segments and grows by what an acknowledgement delivers,
-        SACKed before or not; a probe for a lost tail of one segment waits `min_rto_s` more; PRR counts from
-        the window, not from what is in flight; after three duplicate acknowledgements SACKs wait a
-        millisecond for more; BBR takes what its sources (``tcp_bbr.c``) add to the draft:
-        acknowledgements in lumps, departure times, policers, the losses' own reduction.
+        Linux's own ways where an RFC says otherwise or nothing. The timeout is the smoothed time and at least
+        `min_rto_s` more; a probe for a lost tail of one segment waits `min_rto_s` more. NewReno's window is
+        whole segments; windows grow by what an acknowledgement delivers, SACKed before or not; PRR counts
+        from the window, not from what is in flight. Senders without pacing wait for room for a burst of a
+        1024th of a second. After three duplicate acknowledgements SACKs wait a millisecond for more. BBR
+        takes what its sources (``tcp_bbr.c``) add to the draft: acknowledgements in lumps, departure times,
+        policers, the losses' own reduction.
     timer_tick_s
         Resolution of the timers, 0 to 0.1; those of RACK-TLP wait two more; 0: exact.
     byte_counting

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
@@ -19,10 +20,12 @@ from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend,
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
-from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
 from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
+
+if TYPE_CHECKING:
+    from schedulers.entanglement.cpsat.ruin import Changer
 
 MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
@@ -37,8 +40,8 @@ TURN_SHARE = 0.1
 PAIRS_A_SECOND = 20_000
 """Pairs of tasks that may be compared for each second of the time limit: a few per cent of it."""
 
-FIRST_ROUNDS, ROUNDS = 300, 8000
-"""Changes that are tried before the solver begins, and later."""
+FIRST_ROUNDS, ROUNDS_A_SECOND = 3000, 100_000
+"""Changes that are tried before the solver begins, and later for each second that there is for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class _Search:
         self.starts: Starts | None = None
         self.bound = sum(contest.weights)
         self.searched = False
+        self.changer: Changer | None = None
         self.ruins = 0
         self.machines: tuple[Machine, ...] = ()
         self.loads: tuple[Machine, ...] = ()
@@ -215,16 +219,22 @@ class _Search:
         contest = self.contest
         return Placement(contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets)
 
-    def ruin(self, rounds: int, time_limit_s: float) -> None:
-        """Improve the incumbent by many small changes."""
+    def ruin(self, time_limit_s: float, rounds: int | None = None) -> None:
+        """Improve the incumbent by many small changes, on all workers where `rounds` does not limit them."""
         if self.starts is None or self.closed or self.clock.left_s <= 0:
             return
+        if self.changer is None:
+            from schedulers.entanglement.cpsat.ruin import Changer, compile_changes
+
+            self.clock.leave_out(compile_changes)
+            self.changer = Changer(self._placement, self.contest.weights)
         part = self.clock.part(time_limit_s)
-        seed = self.options.seed + self.ruins
-        self.ruins += 1
-        self.starts = ruin_and_recreate(
-            self._placement, self.contest.weights, self.starts, self.bound, rounds, seed, part
-        )
+        workers = self.options.workers if rounds is None else 1
+        seeds = [self.options.seed + self.ruins + worker for worker in range(workers)]
+        self.ruins += workers
+        rounds = rounds or int(ROUNDS_A_SECOND * time_limit_s) + 1
+        self.starts = self.changer.improve(self.starts, self.bound, rounds, seeds, part)
+        self.clock.stopped |= part.stopped
         self.searched = True
 
     def polish(self, time_limit_s: float) -> None:
@@ -243,12 +253,12 @@ class _Search:
         workers, limit_s = self.options.workers, self.clock.limit_s
         phases: tuple[Callable[[], None], ...] = (
             self.relax,
-            lambda: self.ruin(FIRST_ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.ruin(RUIN_SHARE * limit_s, FIRST_ROUNDS),
             lambda: self.solve(ALONE_SHARE * limit_s, 1),
-            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.ruin(RUIN_SHARE * limit_s),
             lambda: self.solve(FIRST_SHARE * limit_s, workers),
             lambda: self.polish(PIECES_SHARE * limit_s),
-            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.ruin(RUIN_SHARE * limit_s),
             self.fold,
             lambda: self.solve(self.clock.left_s, workers),
         )
@@ -261,7 +271,7 @@ class _Search:
         """Bound by the knapsack and improve the incumbent piece by piece, in turns of two ways."""
         self.relax()
         while self.starts is not None and not self.closed and self.clock.left_s > 0:
-            self.ruin(ROUNDS, TURN_SHARE * self.clock.limit_s)
+            self.ruin(TURN_SHARE * self.clock.limit_s)
             self.polish(TURN_SHARE * self.clock.limit_s)
 
 

@@ -22,6 +22,7 @@ from schedulers.entanglement.cpsat.model import Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.optimise import optimise, paper_schedules
 from schedulers.entanglement.cpsat.outcome import Clock, Options
+from schedulers.entanglement.cpsat.ruin import Changer
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.metrics import measure
 from schedulers.entanglement.tasks import PeriodicTask, Schedule, TaskSet
@@ -340,6 +341,7 @@ def test_an_interrupt_returns_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     task_set = contended(40)
+    monkeypatch.setattr(Changer, "improve", lambda _self, starts, *_: starts)
     monkeypatch.setattr(PlacementModel, "solve", interrupt)
     outcome = optimise(task_set, Options(**FAST))
     assert outcome.interrupted

@@ -41,6 +41,8 @@ def _enter_recovery(root: Record, flow_index: int, flow: Record) -> None:
     on_state(root, flow, RECOVERY)
     flow.ssthresh_bytes = reduced_threshold(flow, in_flight(flow))
     begin_reduction(flow)
+    if flow.linux:
+        return  # what is sent now is the window's affair
     if flow.recovery_kind == RECOVERY_CLASSIC or not head_is(root, flow, RETRANSMITTED):
         transmit_segment(root, flow_index, flow.una)
 
@@ -70,6 +72,10 @@ def rack_due(root: Record, flow_index: int) -> None:
     if rack_timer(root, flow_index):
         flow = flows(root)[flow_index]
         if head_is(root, flow, LOST):
+            if flow.linux:
+                # No acknowledgement: one segment may be sent (tcp_rack_reo_timeout).
+                flow.newly_delivered = flow.mss_bytes
+                flow.newly_lost = flow.una_advanced = flow.prr_counted = 0
             _enter_recovery(root, flow_index, flow)
 
 
@@ -90,7 +96,7 @@ def _partial(root: Record, flow_index: int, flow: Record, segments_acked: int) -
         step_reduction(flow)
     # ns-3's classic recovery sends a segment here even where the head is not known to be lost.
     wanted = flow.recovery_kind == RECOVERY_CLASSIC or head_is(root, flow, LOST)
-    if wanted and not head_is(root, flow, RETRANSMITTED):
+    if wanted and flow.linux == 0 and not head_is(root, flow, RETRANSMITTED):
         retransmit_or_send(root, flow_index)
     on_sample(root, flow)
     _new_data(root, flow_index, flow, flow.first_partial == 1)
@@ -122,6 +128,13 @@ def _complete(root: Record, flow: Record, segments_acked: int, beyond_segments: 
 
 
 @inlined
+def _counted(flow: Record, segments_acked: int) -> int:
+    """Give the segments by which the window grows; in Linux what was SACKed before counted then."""
+    count: int = flow.newly_delivered // flow.mss_bytes if flow.linux else segments_acked
+    return count
+
+
+@inlined
 def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond: int, is_dup: bool) -> None:
     """Take an acknowledgement of `acked` new bytes, `beyond` of them past the recovery point."""
     mss = flow.mss_bytes
@@ -140,7 +153,7 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         return
     if below and flow.state == LOSS:
         on_sample(root, flow)
-        increase_window(root, flow, segments_acked)
+        increase_window(root, flow, _counted(flow, segments_acked))
         _new_data(root, flow_index, flow, True)
         return
     if flow.state == REDUCED:
@@ -156,8 +169,8 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         segments_acked = _complete(root, flow, whole, beyond // mss)
     if not below:
         flow.recover_active = 0
-    if flow.state == OPEN:
-        increase_window(root, flow, segments_acked)
+    if flow.state == OPEN or (flow.linux and flow.state == DISORDER):
+        increase_window(root, flow, _counted(flow, segments_acked))
         _new_data(root, flow_index, flow, True)
 
 
@@ -191,6 +204,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
     flow.echo_seen_ns = packet.sent_ns
     flow.newly_lost = 0
     flow.retransmission_acked = 0
+    flow.prr_counted = 0
     flow.prior_flight = in_flight(flow)
     flow.sample_prior_delivered = 0
     flow.sample_interval_ns = 0
@@ -212,6 +226,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
         below_recover = _bytes_until(root, flow, flow.recover) if flow.state == LOSS else 0
         acked = discard_until(root, flow, cumulative)
         beyond = max(acked - below_recover, 0)
+    flow.una_advanced = int(acked > 0)
     if flow.state == REDUCED and flow.una > flow.recover:
         on_state(root, flow, OPEN)
         end_reduction(flow)

@@ -34,7 +34,8 @@ DUPLICATE_THRESHOLD = 3
 @compiled
 def _enter_recovery(root: Record, flow_index: int, flow: Record) -> None:
     """Begin loss recovery and send the first lost segment (RFC 6675, section 5, step 4)."""
-    mark_head_lost(flow, slot(root, flow, flow.una))
+    if flow.linux == 0:
+        mark_head_lost(flow, slot(root, flow, flow.una))
     flow.recover = flow.next
     flow.recover_active = 1
     flow.recoveries += 1
@@ -45,6 +46,12 @@ def _enter_recovery(root: Record, flow_index: int, flow: Record) -> None:
         return  # what is sent now is the window's affair
     if flow.recovery_kind == RECOVERY_CLASSIC or not head_is(root, flow, RETRANSMITTED):
         transmit_segment(root, flow_index, flow.una)
+
+
+@inlined
+def _is_lossy(root: Record, flow: Record) -> bool:
+    """Say whether recovery must begin: the head is lost, in Linux anything."""
+    return flow.lost_bytes > 0 if flow.linux else head_is(root, flow, LOST)
 
 
 @compiled
@@ -62,7 +69,7 @@ def _duplicate(root: Record, flow_index: int, flow: Record) -> None:
         return
     fresh = flow.recover_active == 0 or flow.una >= flow.recover
     third = flow.duplicates == DUPLICATE_THRESHOLD and fresh
-    if (third and flow.rack == 0) or head_is(root, flow, LOST):
+    if (third and flow.rack == 0) or _is_lossy(root, flow):
         _enter_recovery(root, flow_index, flow)
 
 
@@ -71,7 +78,7 @@ def rack_due(root: Record, flow_index: int) -> None:
     """Look at the timers of RACK-TLP."""
     if rack_timer(root, flow_index):
         flow = flows(root)[flow_index]
-        if head_is(root, flow, LOST):
+        if _is_lossy(root, flow):
             if flow.linux:
                 # No acknowledgement: one segment may be sent (tcp_rack_reo_timeout).
                 flow.newly_delivered = flow.mss_bytes
@@ -167,6 +174,11 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         _leave_disorder(root, flow, segments_acked, duplicates, is_dup)
     else:
         segments_acked = _complete(root, flow, whole, beyond // mss)
+        if flow.linux and flow.lost_bytes > 0:
+            # More was lost meanwhile: Linux is in recovery again before it looks at the window.
+            _enter_recovery(root, flow_index, flow)
+            _new_data(root, flow_index, flow, True)
+            return
     if not below:
         flow.recover_active = 0
     if flow.state == OPEN or (flow.linux and flow.state == DISORDER):

@@ -297,6 +297,7 @@ _FLOW_OTHER_CONGESTION_CONTROL = [
     ("bbr_probe_round_done", "i8"),
     ("bbr_prior_cwnd", "i8"),
     ("bbr_conservation", "i8"),
+    ("bbr_state_before", "i8"),  # the flow's state at the last acknowledgement
     ("bbr_max_0_bps", "f8"),
     ("bbr_max_1_bps", "f8"),
     ("bbr_max_2_bps", "f8"),

@@ -108,6 +108,18 @@ def test_sacks_are_compressed_after_three_duplicates(small: Make) -> None:
     assert counts[0] < counts[1]
 
 
+def test_linux_waits_for_room_for_a_burst_where_the_rate_is_high(small: Make) -> None:
+    # A 1024th of a second at 1.2 times 50 Mbit/s is five segments; an acknowledgement frees two.
+    at_once = []
+    for transport in (LINUX, PLAIN):
+        scenario = small(bulk("cubic", transport), rate_bps=50_000_000, limit_packets=100, duration_s=1.5)
+        segment, state = watched(scenario, "next", "state", every_s=0.0001)
+        sent = np.diff(segment)[(state[1:] == OPEN) & (state[:-1] == OPEN)][5000:]
+        at_once.append(float(np.median(sent[sent > 0])))
+    assert at_once[0] >= 4.0
+    assert at_once[1] <= 2.0
+
+
 def first_window(burst_s: float) -> tuple[float, float, float]:
     """Send ten segments at once: mean wait (s), time at which all had come (s), utilization."""
     transport = Transport(initial_cwnd=10, handshake=False)

@@ -179,7 +179,7 @@ def _update_min_rtt(flow: Record, now_ns: int, in_flight_bytes: int) -> None:
         flow.bbr_rtt_stamp_ns = now_ns
     if expired and flow.bbr_state != PROBE_RTT:
         flow.bbr_state = PROBE_RTT
-        _keep_window(flow, flow.linux and flow.state < RECOVERY)
+        _keep_window(flow, flow.linux and flow.bbr_state_before < RECOVERY)
         flow.bbr_probe_done_ns = 0
     if flow.bbr_state != PROBE_RTT:
         return
@@ -226,15 +226,50 @@ def _gains(flow: Record) -> None:
 @compiled
 def _set_window(flow: Record, in_flight_bytes: int) -> None:
     acked = flow.newly_delivered
-    if flow.linux and acked > 0 and flow.newly_lost > 0:
-        flow.cwnd_bytes = max(flow.cwnd_bytes - flow.newly_lost, flow.mss_bytes)
-    if flow.bbr_conservation and flow.state in (RECOVERY, LOSS):
-        # The first round of recovery sends one packet for each that arrives.
-        if flow.bbr_round > flow.bbr_conservation - flow.linux:
-            flow.bbr_conservation = 0
-        else:
-            flow.cwnd_bytes = max(flow.cwnd_bytes, in_flight_bytes + acked)
-            return
+    if flow.linux:
+        if acked > 0 and not _follow_recovery(flow, in_flight_bytes + acked):
+            _grow_window(flow, acked)
+    else:
+        if flow.bbr_conservation and flow.state in (RECOVERY, LOSS):
+            # The first round of recovery sends one packet for each that arrives.
+            if flow.bbr_round > flow.bbr_conservation:
+                flow.bbr_conservation = 0
+            else:
+                flow.cwnd_bytes = max(flow.cwnd_bytes, in_flight_bytes + acked)
+                return
+        _grow_window(flow, acked)
+    if flow.bbr_state == PROBE_RTT:
+        flow.cwnd_bytes = min(flow.cwnd_bytes, LEAST_SEGMENTS * flow.mss_bytes)
+
+
+@compiled
+def _follow_recovery(flow: Record, conserved_bytes: int) -> bool:
+    """Cut the window by what is lost; say whether packets are conserved (bbr_set_cwnd_to_recover_or_restore).
+
+    Recovery is seen from acknowledgement to acknowledgement: one that ends and begins again in one neither
+    gives the window back nor cuts it.
+    """
+    was = flow.bbr_state_before
+    flow.bbr_state_before = flow.state
+    flow.cwnd_bytes = max(flow.cwnd_bytes - flow.newly_lost, flow.mss_bytes)
+    if flow.bbr_conservation and flow.bbr_round >= flow.bbr_conservation:
+        flow.bbr_conservation = 0
+    if flow.state == RECOVERY and was != RECOVERY:
+        flow.bbr_conservation = flow.bbr_round + 1
+        flow.bbr_round_end = flow.delivered_bytes
+        flow.cwnd_bytes = conserved_bytes
+    elif flow.state < RECOVERY and was >= RECOVERY:
+        flow.bbr_conservation = 0
+        flow.cwnd_bytes = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
+    if flow.bbr_conservation == 0:
+        return False
+    flow.cwnd_bytes = max(flow.cwnd_bytes, conserved_bytes)
+    return True
+
+
+@compiled
+def _grow_window(flow: Record, acked: int) -> None:
+    """Grow the window towards its target, or fall to it."""
     extra_bytes = aggregation_bytes(flow) if flow.linux and flow.bbr_full else 0
     target = _target_bytes(flow, model_bps(flow), flow.bbr_cwnd_gain, extra_bytes)
     if flow.bbr_full:
@@ -242,14 +277,13 @@ def _set_window(flow: Record, in_flight_bytes: int) -> None:
     elif flow.cwnd_bytes < target or flow.delivered_bytes < flow.initial_window_bytes:
         flow.cwnd_bytes += acked
     flow.cwnd_bytes = max(flow.cwnd_bytes, LEAST_SEGMENTS * flow.mss_bytes)
-    if flow.bbr_state == PROBE_RTT:
-        flow.cwnd_bytes = min(flow.cwnd_bytes, LEAST_SEGMENTS * flow.mss_bytes)
 
 
 @compiled
 def bbr_timed_out(flow: Record, now_ns: int) -> None:
     """Follow a retransmission timeout before it cuts the window (bbr_ssthresh and bbr_set_state in Linux)."""
-    _keep_window(flow, flow.state < RECOVERY and flow.bbr_state != PROBE_RTT)
+    _keep_window(flow, flow.bbr_state_before < RECOVERY and flow.bbr_state != PROBE_RTT)
+    flow.bbr_state_before = LOSS
     flow.bbr_full_bps = 0.0
     flow.bbr_round_start = 1
     note_policer(flow, now_ns, True, flow.bbr_state == PROBE_BW)
@@ -259,9 +293,9 @@ def bbr_timed_out(flow: Record, now_ns: int) -> None:
 def bbr_begin_recovery(flow: Record, in_flight_bytes: int) -> None:
     """Keep the window for later and conserve packets for a round."""
     if flow.linux:
-        _keep_window(flow, flow.bbr_state != PROBE_RTT)
-        flow.bbr_round_end = flow.delivered_bytes
-    elif flow.bbr_conservation == 0:
+        _keep_window(flow, flow.bbr_state_before < RECOVERY and flow.bbr_state != PROBE_RTT)
+        return
+    if flow.bbr_conservation == 0:
         flow.bbr_prior_cwnd = flow.cwnd_bytes
     flow.bbr_conservation = flow.bbr_round + 1
     flow.cwnd_bytes = max(in_flight_bytes + flow.newly_delivered, flow.mss_bytes)
@@ -270,10 +304,11 @@ def bbr_begin_recovery(flow: Record, in_flight_bytes: int) -> None:
 @compiled
 def bbr_end_recovery(flow: Record) -> None:
     """Take the window up again."""
+    if flow.linux:
+        return  # _follow_recovery sees it
     flow.bbr_conservation = 0
     flow.cwnd_bytes = max(flow.cwnd_bytes, flow.bbr_prior_cwnd)
-    if flow.linux == 0:
-        flow.bbr_prior_cwnd = 0
+    flow.bbr_prior_cwnd = 0
 
 
 @compiled

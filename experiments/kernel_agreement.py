@@ -4,7 +4,8 @@ Bulk TCP as Linux has it runs on the rig's kernel (`experiments.rig`) and in `qo
 same queues; goodput and mean queueing delay are printed side by side. What the simulated path takes over from
 the kernel's: a token-bucket shaper lets a packet go when its transmission would begin, and the rig delays
 only the answers, so the base round-trip time is netem's alone; the simulator's own transmission times are
-taken off its link's delay.
+taken off its link's delay. The shaper's bucket, fq_codel's look at the whole backlog and the ticks of the
+guest's timers (100 Hz in Debian's User-mode Linux) are told to the simulator, as they are settings.
 """
 
 from __future__ import annotations
@@ -23,16 +24,24 @@ from experiments.kernel_headtohead.grid import Cell, Scenario
 from experiments.kernel_headtohead.path import FRAME_BYTES
 from experiments.kernel_headtohead.runs import Store, carry_out
 from experiments.rig import prepare
+from linux_qdisc.compile import burst_bytes
 from qos.simulation import Bulk, Flow, Simulation, Transport, dumbbell
 from qos.simulation import Scenario as SimulatedScenario
 from qos.simulation.polling import configured_policies, run_polled
 from schedulers.packet.registry import QueueConfiguration, queue
 
-ETHERNET_BYTES = 14
-ACK_BYTES = 52 + ETHERNET_BYTES
+HEADER_BYTES = 66
+"""Ethernet, IPv4 and TCP with timestamps: a Linux queue counts frames, and so does a limit policy there."""
 SOCKET_BYTES = 16 << 20
 WRITE_BYTES = 1 << 16
-LINUX = Transport.linux(send_buffer_bytes=SOCKET_BYTES, receive_buffer_bytes=SOCKET_BYTES)
+TICK_S = 0.01
+LINUX = Transport.linux(
+    header_bytes=HEADER_BYTES,
+    send_buffer_bytes=SOCKET_BYTES,
+    receive_buffer_bytes=SOCKET_BYTES,
+    timer_tick_s=TICK_S,
+)
+FRAMES = {"quantum_bytes": FRAME_BYTES, "mtu_bytes": FRAME_BYTES}
 SENDERS = {"reno": "newreno", "cubic": "cubic", "bbr": "bbr"}
 GOODPUT_BOUND, DELAY_BOUND = 0.03, 0.2
 DELAY_BOUND_FRAMES = 0.5
@@ -42,6 +51,8 @@ PLACES = ((10, 20), (50, 20), (10, 80))
 LENGTHS_S = {20: (4.0, 16.0), 80: (10.0, 60.0)}
 """Warm-up and length at each round-trip time: the sawtooth of a longer path takes longer."""
 SEEDS = 3
+SHIFT_S = 0.0173
+"""The simulator's runs begin so much later each: at other moments between the polls of a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +99,37 @@ def queues_for(scenario: Scenario) -> list[str]:
     return [*fixed, "fq_codel", "lfq:balanced"]
 
 
+def chosen_rows(
+    kinds: Sequence[str], rates_mbit: Sequence[str], rtts_ms: Sequence[str], queues: Sequence[str]
+) -> list[tuple[Scenario, str]]:
+    """Give scenario and queue of each row that fits; nothing chosen of a kind fits all of it."""
+    scenarios = [
+        Scenario(*place, kind)
+        for kind, place in itertools.product(kinds or TRAFFIC, PLACES)
+        if (not rates_mbit or str(place[0]) in rates_mbit) and (not rtts_ms or str(place[1]) in rtts_ms)
+    ]
+    return [
+        (scenario, name)
+        for scenario in scenarios
+        for name in queues_for(scenario)
+        if not queues or name in queues
+    ]
+
+
 def simulated_queue(name: str) -> QueueConfiguration:
     """Give the simulator's queue for a queue of the rig."""
     kind, _, argument = name.partition(":")
     if kind == "fixed":
-        return queue(
-            "fq", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES, quantum_bytes=FRAME_BYTES
-        )
+        return queue("htb", flow_limit_packets=int(argument.rstrip("b")) // FRAME_BYTES, **FRAMES)
     if kind in ("lfq", "sawtooth"):
-        return queue("lfq", policy=name, quantum_bytes=FRAME_BYTES)
-    return queue(name)
+        return queue("htb", policy=name, **FRAMES)
+    return queue(name, shared_backlog=True, **FRAMES)
 
 
 def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedScenario:
     """Give the simulator's scenario for a run on the rig."""
     duration_s = LENGTHS_S[scenario.rtt_ms][1]
-    crossing_s = (FRAME_BYTES + ACK_BYTES) * 8 / scenario.rate_bps
+    crossing_s = (FRAME_BYTES + HEADER_BYTES) * 8 / scenario.rate_bps
     flows = tuple(
         Flow(
             SENDERS[control],
@@ -111,7 +137,7 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
             "right",
             application=Bulk(WRITE_BYTES),
             transport=LINUX,
-            start_s=0.001 * number,
+            start_s=0.001 * number + SHIFT_S * seed,
         )
         for number, (control, _) in enumerate(scenario.flows)
     )
@@ -129,7 +155,8 @@ def simulated_scenario(scenario: Scenario, name: str, seed: int) -> SimulatedSce
         duration_s,
         plain.queues,
         ring_packets=0,
-        frame_overhead_bytes=ETHERNET_BYTES,
+        frame_overhead_bytes=0,
+        burst_s=burst_bytes(scenario.rate_bps, FRAME_BYTES) * 8 / scenario.rate_bps,
         seed=seed,
     )
 
@@ -203,6 +230,11 @@ def write_csv(found: Sequence[Comparison], path: Path) -> None:
 @click.command()
 @click.option("--traffic", "kinds", multiple=True, type=click.Choice(TRAFFIC), help="Only this; repeatable.")
 @click.option(
+    "--rate", "rates_mbit", multiple=True, type=click.Choice(["10", "50"]), help="Mbit/s; repeatable."
+)
+@click.option("--rtt", "rtts_ms", multiple=True, type=click.Choice(["20", "80"]), help="ms; repeatable.")
+@click.option("--queue", "queues", multiple=True, help="Only this, as the table spells it; repeatable.")
+@click.option(
     "--repetitions", type=click.IntRange(1, 20), default=1, show_default=True, help="On the kernel."
 )
 @click.option(
@@ -212,15 +244,25 @@ def write_csv(found: Sequence[Comparison], path: Path) -> None:
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Kernels at a time."
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/kernel_agreement"))
-def main(kinds: tuple[str, ...], repetitions: int, minutes: float, workers: int, out: Path) -> None:
+def main(
+    kinds: tuple[str, ...],
+    rates_mbit: tuple[str, ...],
+    rtts_ms: tuple[str, ...],
+    queues: tuple[str, ...],
+    repetitions: int,
+    minutes: float,
+    workers: int,
+    out: Path,
+) -> None:
     """Run the scenarios on both sides; the rig's runs are kept and taken up again."""
     out.mkdir(parents=True, exist_ok=True)
-    scenarios = [Scenario(*place, kind) for kind, place in itertools.product(kinds or TRAFFIC, PLACES)]
+    rows = chosen_rows(kinds, rates_mbit, rtts_ms, queues)
+    if not rows:
+        raise click.UsageError("no row of the table fits --traffic, --rate, --rtt and --queue together")
     cells = [
         Cell(scenario, name, number, *LENGTHS_S[scenario.rtt_ms])
         for number in range(repetitions)
-        for scenario in scenarios
-        for name in queues_for(scenario)
+        for scenario, name in rows
     ]
     store = Store(out / "runs.jsonl")
     carry_out(cells, store, prepare(), workers, time.monotonic() + 60 * minutes, lambda _count: None)
@@ -230,8 +272,7 @@ def main(kinds: tuple[str, ...], repetitions: int, minutes: float, workers: int,
         by_cell.setdefault((scenario, rest.rpartition("/")[0]), []).append(row)
     found = [
         compare(scenario, name, by_cell[scenario.name, name])
-        for scenario in scenarios
-        for name in queues_for(scenario)
+        for scenario, name in rows
         if (scenario.name, name) in by_cell
     ]
     write_csv(found, out / "agreement.csv")

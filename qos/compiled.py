@@ -27,3 +27,10 @@ def inlined(function: F) -> F:
     from numba import njit
 
     return cast("F", njit(cache=True, forceinline=True, error_model="numpy")(function))
+
+
+def released(function: F) -> F:
+    """Compile a function beside which other threads of Python run: it gives the interpreter's lock free."""
+    from numba import njit
+
+    return cast("F", njit(cache=True, nogil=True)(function))

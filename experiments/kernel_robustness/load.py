@@ -90,7 +90,8 @@ def send_steadily(address: str, flows: int, packets_per_s: int, payload_bytes: i
     rest = bytes(payload_bytes - _NUMBER_BYTES)
     start_s, sent = time.monotonic(), 0
     while not told.end:
-        while sent < (time.monotonic() - start_s) * packets_per_s:
+        # A sender that a busy host has put behind still ends when it is told.
+        while not told.end and sent < (time.monotonic() - start_s) * packets_per_s:
             _send(sockets[sent % flows], sent.to_bytes(_NUMBER_BYTES, "big") + rest)
             sent += 1
         time.sleep(NAP_S)
@@ -103,7 +104,7 @@ def send_arrivals(address: str, flows_per_s: int, packets: int, payload_bytes: i
     rest = bytes(payload_bytes - _NUMBER_BYTES)
     start_s, begun, sent = time.monotonic(), 0, 0
     while not told.end:
-        while begun < (time.monotonic() - start_s) * flows_per_s:
+        while not told.end and begun < (time.monotonic() - start_s) * flows_per_s:
             with _socket(FIRST_PORT + begun % PORTS) as made:
                 made.connect((address, PORT))
                 for _ in range(packets):

@@ -34,15 +34,24 @@ DUPLICATE_THRESHOLD = 3
 @compiled
 def _enter_recovery(root: Record, flow_index: int, flow: Record) -> None:
     """Begin loss recovery and send the first lost segment (RFC 6675, section 5, step 4)."""
-    mark_head_lost(flow, slot(root, flow, flow.una))
+    if flow.linux == 0:
+        mark_head_lost(flow, slot(root, flow, flow.una))
     flow.recover = flow.next
     flow.recover_active = 1
     flow.recoveries += 1
     on_state(root, flow, RECOVERY)
     flow.ssthresh_bytes = reduced_threshold(flow, in_flight(flow))
     begin_reduction(flow)
+    if flow.linux:
+        return  # what is sent now is the window's affair
     if flow.recovery_kind == RECOVERY_CLASSIC or not head_is(root, flow, RETRANSMITTED):
         transmit_segment(root, flow_index, flow.una)
+
+
+@inlined
+def _is_lossy(root: Record, flow: Record) -> bool:
+    """Say whether recovery must begin: the head is lost, in Linux anything."""
+    return flow.lost_bytes > 0 if flow.linux else head_is(root, flow, LOST)
 
 
 @compiled
@@ -60,7 +69,7 @@ def _duplicate(root: Record, flow_index: int, flow: Record) -> None:
         return
     fresh = flow.recover_active == 0 or flow.una >= flow.recover
     third = flow.duplicates == DUPLICATE_THRESHOLD and fresh
-    if (third and flow.rack == 0) or head_is(root, flow, LOST):
+    if (third and flow.rack == 0) or _is_lossy(root, flow):
         _enter_recovery(root, flow_index, flow)
 
 
@@ -69,7 +78,11 @@ def rack_due(root: Record, flow_index: int) -> None:
     """Look at the timers of RACK-TLP."""
     if rack_timer(root, flow_index):
         flow = flows(root)[flow_index]
-        if head_is(root, flow, LOST):
+        if _is_lossy(root, flow):
+            if flow.linux:
+                # No acknowledgement: one segment may be sent (tcp_rack_reo_timeout).
+                flow.newly_delivered = flow.mss_bytes
+                flow.newly_lost = flow.una_advanced = flow.prr_counted = 0
             _enter_recovery(root, flow_index, flow)
 
 
@@ -90,7 +103,7 @@ def _partial(root: Record, flow_index: int, flow: Record, segments_acked: int) -
         step_reduction(flow)
     # ns-3's classic recovery sends a segment here even where the head is not known to be lost.
     wanted = flow.recovery_kind == RECOVERY_CLASSIC or head_is(root, flow, LOST)
-    if wanted and not head_is(root, flow, RETRANSMITTED):
+    if wanted and flow.linux == 0 and not head_is(root, flow, RETRANSMITTED):
         retransmit_or_send(root, flow_index)
     on_sample(root, flow)
     _new_data(root, flow_index, flow, flow.first_partial == 1)
@@ -122,6 +135,13 @@ def _complete(root: Record, flow: Record, segments_acked: int, beyond_segments: 
 
 
 @inlined
+def _counted(flow: Record, segments_acked: int) -> int:
+    """Give the segments by which the window grows; in Linux what was SACKed before counted then."""
+    count: int = flow.newly_delivered // flow.mss_bytes if flow.linux else segments_acked
+    return count
+
+
+@inlined
 def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond: int, is_dup: bool) -> None:
     """Take an acknowledgement of `acked` new bytes, `beyond` of them past the recovery point."""
     mss = flow.mss_bytes
@@ -140,7 +160,7 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         return
     if below and flow.state == LOSS:
         on_sample(root, flow)
-        increase_window(root, flow, segments_acked)
+        increase_window(root, flow, _counted(flow, segments_acked))
         _new_data(root, flow_index, flow, True)
         return
     if flow.state == REDUCED:
@@ -154,10 +174,15 @@ def _cumulative(root: Record, flow_index: int, flow: Record, acked: int, beyond:
         _leave_disorder(root, flow, segments_acked, duplicates, is_dup)
     else:
         segments_acked = _complete(root, flow, whole, beyond // mss)
+        if flow.linux and flow.lost_bytes > 0:
+            # More was lost meanwhile: Linux is in recovery again before it looks at the window.
+            _enter_recovery(root, flow_index, flow)
+            _new_data(root, flow_index, flow, True)
+            return
     if not below:
         flow.recover_active = 0
-    if flow.state == OPEN:
-        increase_window(root, flow, segments_acked)
+    if flow.state == OPEN or (flow.linux and flow.state == DISORDER):
+        increase_window(root, flow, _counted(flow, segments_acked))
         _new_data(root, flow_index, flow, True)
 
 
@@ -191,6 +216,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
     flow.echo_seen_ns = packet.sent_ns
     flow.newly_lost = 0
     flow.retransmission_acked = 0
+    flow.prr_counted = 0
     flow.prior_flight = in_flight(flow)
     flow.sample_prior_delivered = 0
     flow.sample_interval_ns = 0
@@ -212,6 +238,7 @@ def acknowledged(root: Record, flow_index: int, index: int) -> None:
         below_recover = _bytes_until(root, flow, flow.recover) if flow.state == LOSS else 0
         acked = discard_until(root, flow, cumulative)
         beyond = max(acked - below_recover, 0)
+    flow.una_advanced = int(acked > 0)
     if flow.state == REDUCED and flow.una > flow.recover:
         on_state(root, flow, OPEN)
         end_reduction(flow)

@@ -206,7 +206,8 @@ def _fill_queue(record: NDArray[Any], chosen: QueueConfiguration, rate_bps: int)
     record["drop_batch"] = 64
     record["target_ns"] = nanoseconds(chosen.target_s)
     record["interval_ns"] = nanoseconds(chosen.interval_s)
-    record["mtu_bytes"] = 1500
+    record["mtu_bytes"] = chosen.mtu_bytes
+    record["shared_backlog"] = int(chosen.shared_backlog)
     record["ce_threshold_ns"] = nanoseconds(chosen.ce_threshold_s or 0.0)
     record["blue_increment"] = 1 / 256
     record["blue_decrement"] = 1 / 4096
@@ -236,6 +237,7 @@ def _links(scenario: Scenario, paths: Paths) -> tuple[NDArray[Any], NDArray[Any]
         record["delay_ns"] = nanoseconds(link.delay_s)
         record["overhead_bytes"] = scenario.frame_overhead_bytes
         record["ring_limit"] = scenario.ring_packets
+        record["burst_ns"] = record["credit_ns"] = nanoseconds(scenario.burst_s)
         record["loss_probability"] = link.loss_probability
         record["random"] = _seed(scenario, _SEED_LINK, number)
         trace = scenario.rates.get(direction)
@@ -305,6 +307,8 @@ def _fill_transport(record: NDArray[Any], flow: Flow) -> None:
         "hystart": int(transport.hystart),
         "friendly": int(transport.friendly),
         "byte_counting": int(transport.byte_counting),
+        "linux": int(transport.linux_details),
+        "timer_tick_ns": nanoseconds(transport.timer_tick_s),
         "quick_acks": transport.quick_acks,
         "ecn": int(transport.ecn or is_dctcp),
         "pacing": int(transport.pacing or flow.sender == "bbr"),

@@ -268,7 +268,7 @@ def _document(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
     known = ("schema", "name", "topology", "duration", "seed", "queues", "rates", "flows")
-    more = ("ring_packets", "frame_overhead_bytes", "sample")
+    more = ("ring_packets", "frame_overhead_bytes", "burst", "sample")
     document = _known(path, "the file", loaded, known + more)
     if document.get("schema") != 1:
         raise _fail(path, "schema", f"must be 1, not {document.get('schema')!r}")
@@ -310,6 +310,7 @@ def load_scenario(file: str | Path) -> Scenario:
             rates,
             ring_packets=document.get("ring_packets", 1),
             frame_overhead_bytes=document.get("frame_overhead_bytes", 2),
+            burst_s=_seconds(document.get("burst", "0ms")),
             seed=document.get("seed", 0),
             sample_s=_seconds(document.get("sample", "1ms")),
         )

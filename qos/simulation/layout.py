@@ -100,6 +100,10 @@ LINK_DTYPE = np.dtype(
         ("transmitted_packets", "i8"),
         ("busy_ns", "i8"),  # transmission times of all packets, that of the present one included
         ("transmission_end_ns", "i8"),
+        ("burst_ns", "i8"),  # most of its time that an idle link saves up
+        ("credit_ns", "i8"),  # what is saved
+        ("early_ns", "i8"),  # so much of the present packet's transmission time was paid from it
+        ("arrived_ns", "i8"),  # when the last packet was at the other end, less the delay
         ("lost_packets", "i8"),
         ("trace_first", "i8"),
         ("trace_length", "i8"),
@@ -138,6 +142,7 @@ _FLOW_SENDER = [
     ("rack", "i2"),
     ("ecn", "i2"),
     ("pacing", "i2"),
+    ("linux", "i8"),
     ("header_bytes", "i4"),
     ("mss_bytes", "i4"),
     ("una", "i8"),  # first unacknowledged segment
@@ -157,6 +162,7 @@ _FLOW_SENDER = [
     ("min_rtt_ns", "i8"),
     ("rto_ns", "i8"),
     ("min_rto_ns", "i8"),
+    ("timer_tick_ns", "i8"),
     ("rto_deadline_ns", "i8"),  # 0: not running
     ("rto_event_ns", "i8"),  # earliest event in the heap, 0: none
     ("rtt_samples", "i8"),
@@ -171,6 +177,8 @@ _FLOW_SENDER = [
     ("newly_lost", "i8"),
     ("prior_flight", "i8"),
     ("retransmission_acked", "i8"),
+    ("una_advanced", "i8"),
+    ("ever_lost_bytes", "i8"),
     ("sample_interval_ns", "i8"),
     ("sample_prior_delivered", "i8"),
     ("sample_app_limited", "i8"),
@@ -246,6 +254,7 @@ _FLOW_RECOVERY = [
     ("first_partial", "i8"),
     ("prr_delivered", "i8"),
     ("prr_out", "i8"),
+    ("prr_counted", "i8"),  # the present acknowledgement is in prr_delivered
     ("prr_flight", "i8"),
     ("tlp_deadline_ns", "i8"),
     ("tlp_outstanding", "i8"),
@@ -288,12 +297,24 @@ _FLOW_OTHER_CONGESTION_CONTROL = [
     ("bbr_probe_round_done", "i8"),
     ("bbr_prior_cwnd", "i8"),
     ("bbr_conservation", "i8"),
+    ("bbr_state_before", "i8"),  # the flow's state at the last acknowledgement
     ("bbr_max_0_bps", "f8"),
     ("bbr_max_1_bps", "f8"),
     ("bbr_max_2_bps", "f8"),
     ("bbr_max_0_round", "i8"),
     ("bbr_max_1_round", "i8"),
     ("bbr_max_2_round", "i8"),
+    ("bbr_extra_0_bytes", "i8"),  # most that acknowledgements delivered too early, of five to ten rounds
+    ("bbr_extra_1_bytes", "i8"),
+    ("bbr_extra_rounds", "i8"),
+    ("bbr_epoch_ns", "i8"),
+    ("bbr_epoch_bytes", "i8"),
+    ("bbr_policed", "i8"),  # 0: no, 1: an interval is measured, 2: the long-term rate is used
+    ("bbr_long_bps", "f8"),
+    ("bbr_long_ns", "i8"),
+    ("bbr_long_delivered", "i8"),
+    ("bbr_long_lost", "i8"),
+    ("bbr_long_rounds", "i8"),
 ]
 
 _FLOW_APPLICATION = [
@@ -324,7 +345,9 @@ _FLOW_SELDOM = [
     ("initial_window_bytes", "i8"),
     ("delayed_ack_ns", "i8"),
     ("delayed_ack_deadline_ns", "i8"),
-    ("delayed_ack_event", "i8"),
+    ("delayed_ack_event_ns", "i8"),  # earliest event in the heap, 0: none
+    ("duplicates_sent", "i8"),  # acknowledgements of the same missing segment
+    ("compressed_next", "i8"),  # that segment
     ("quick_acks", "i8"),  # segments that are still acknowledged at once
     ("start_ns", "i8"),
     ("stop_ns", "i8"),

@@ -28,6 +28,17 @@ def _transmission_ns(link: Record, size_bytes: int) -> int:
     return time_ns
 
 
+@compiled
+def _spend_credit(root: Record, link: Record, time_ns: int) -> int:
+    """Give how much of a transmission time the bucket pays: what the link was idle, up to its burst."""
+    idle_ns = root.now_ns - link.transmission_end_ns
+    credit_ns = min(link.credit_ns + idle_ns, link.burst_ns)
+    link.early_ns = min(credit_ns, time_ns)
+    link.credit_ns = credit_ns - link.early_ns
+    paid_ns: int = link.early_ns
+    return paid_ns
+
+
 @inlined
 def _transmit(root: Record, link_index: int) -> None:
     """Start to send the first packet of the device ring."""
@@ -40,8 +51,10 @@ def _transmit(root: Record, link_index: int) -> None:
     link.ring_packets -= 1
     link.transmitting = index
     time_ns = _transmission_ns(link, pool[index].size_bytes)
-    end_ns = root.now_ns + time_ns
     link.busy_ns += time_ns
+    if link.burst_ns > 0:
+        time_ns -= _spend_credit(root, link, time_ns)
+    end_ns = root.now_ns + time_ns
     link.transmission_end_ns = end_ns
     schedule(root, end_ns, EVENT_TRANSMITTED, link_index)
     if root.flows_count > FEW_FLOWS:

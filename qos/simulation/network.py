@@ -52,7 +52,12 @@ def _carry(root: Record, link_index: int, index: int) -> None:
     """Send a packet over the wire to the next hop, or straight to the receiver."""
     packet = packets(root)[index]
     flow = flows(root)[packet.flow]
-    arrival_ns = root.now_ns + links(root)[link_index].delay_ns
+    link = links(root)[link_index]
+    arrival_ns = root.now_ns + link.delay_ns
+    if link.burst_ns > 0:
+        # What the bucket paid for left early, but no byte of it arrives before its time.
+        link.arrived_ns = max(link.arrived_ns, root.now_ns + link.early_ns)
+        arrival_ns = link.arrived_ns + link.delay_ns
     if packet.flags & PACKET_ACK == 0 and packet.hop + 1 == flow.hops and flow.ack_hops == 0:
         receive(root, packet.flow, index, arrival_ns)
     else:

@@ -19,7 +19,9 @@ def begin_reduction(flow: Record) -> None:
     elif flow.recovery_kind == RECOVERY_PRR:
         flow.prr_delivered = 0
         flow.prr_out = 0
-        flow.prr_flight = max(in_flight(flow), 1)
+        flow.prr_flight = flow.cwnd_bytes if flow.linux else max(in_flight(flow), 1)
+        if flow.linux:
+            flow.count = 0
         step_reduction(flow)
     else:
         flow.cwnd_bytes = flow.ssthresh_bytes
@@ -39,6 +41,10 @@ def step_reduction(flow: Record) -> None:
     """Follow one acknowledgement in recovery (RFC 6937, section 3, with the slow start reduction bound)."""
     if flow.recovery_kind != RECOVERY_PRR or flow.newly_delivered == 0 or flow.sender == BBR:
         return
+    if flow.linux:
+        if flow.prr_counted:
+            return
+        flow.prr_counted = 1
     delivered = flow.newly_delivered
     flow.prr_delivered += delivered
     pipe = in_flight(flow)
@@ -46,7 +52,7 @@ def step_reduction(flow: Record) -> None:
         allowed = -(-flow.prr_delivered * flow.ssthresh_bytes // flow.prr_flight) - flow.prr_out
     else:
         limit = max(flow.prr_delivered - flow.prr_out, delivered)
-        if flow.retransmission_acked:
+        if flow.una_advanced and flow.newly_lost == 0 if flow.linux else flow.retransmission_acked:
             limit += flow.mss_bytes
         allowed = min(limit, flow.ssthresh_bytes - pipe)
     if flow.prr_out == 0:

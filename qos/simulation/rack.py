@@ -7,13 +7,15 @@ from __future__ import annotations
 from qos.compiled import compiled
 from qos.simulation.layout import DISORDER, EVENT_RACK, LOST, OPEN, RETRANSMITTED, SACKED
 from qos.simulation.memory import flows, schedule, slot
-from qos.simulation.rtt import start_timer
+from qos.simulation.rtt import start_timer, timer_end
 from qos.simulation.scoreboard import mark_lost
 from qos.simulation.sending import send_probe
 from schedulers.packet.layout import Record
 
 DUPLICATE_THRESHOLD = 3
 LEAST_PROBE_NS = 10_000_000
+LEAST_TICKS = 2
+"""Linux sets these timers to two ticks more than wanted (`TCP_TIMEOUT_MIN`)."""
 
 
 @compiled
@@ -48,8 +50,9 @@ def rack_judge(root: Record, flow_index: int, flow: Record) -> None:
             flow.retransmit_from = min(flow.retransmit_from, number)
         else:
             wait_ns = max(wait_ns, left_ns)
-    flow.rack_deadline_ns = root.now_ns + wait_ns if wait_ns > 0 else 0
+    flow.rack_deadline_ns = 0
     if wait_ns > 0:
+        flow.rack_deadline_ns = timer_end(flow, root.now_ns, wait_ns + LEAST_TICKS * flow.timer_tick_ns)
         _ask(root, flow_index, flow, flow.rack_deadline_ns)
 
 
@@ -67,10 +70,16 @@ def arm_probe(root: Record, flow_index: int, flow: Record) -> None:
     flow.tlp_deadline_ns = 0
     quiet = flow.state == OPEN and flow.sacked_bytes == 0 and flow.una < flow.next
     if quiet and flow.tlp_outstanding == 0 and flow.srtt_ns > 0:
+        is_single = flow.next == flow.una + 1
         wait_ns = max(2 * flow.srtt_ns, LEAST_PROBE_NS)
-        if flow.next == flow.una + 1 and flow.ack_every > 1:
+        if flow.linux:
+            wait_ns += flow.min_rto_ns if is_single else LEAST_TICKS * flow.timer_tick_ns
+        elif is_single and flow.ack_every > 1:
             wait_ns += flow.delayed_ack_ns
-        flow.tlp_deadline_ns = root.now_ns + wait_ns
+        flow.tlp_deadline_ns = timer_end(flow, root.now_ns, wait_ns)
+        if flow.linux and flow.rto_deadline_ns > root.now_ns:
+            # Linux has one timer for both: the probe takes the timeout's place, which then starts anew.
+            flow.tlp_deadline_ns = min(flow.tlp_deadline_ns, flow.rto_deadline_ns - 1)
         _ask(root, flow_index, flow, flow.tlp_deadline_ns)
 
 

@@ -4,7 +4,7 @@
 # Compiled code reads records, whose fields the type checker does not know.
 from __future__ import annotations
 
-from qos.compiled import inlined
+from qos.compiled import compiled, inlined
 from qos.simulation.layout import (
     EVENT_TIMEOUT,
     EVER_RETRANSMITTED,
@@ -72,14 +72,26 @@ def smooth_rtt(flow: Record, now: int, echo_ns: int) -> None:
 def renew_rto(flow: Record) -> None:
     """Compute the timeout (RFC 6298, equation 2.3), without backoff."""
     if flow.srtt_ns > 0:
-        wanted = flow.srtt_ns + max(CLOCK_GRANULARITY_NS, 4 * flow.rttvar_ns)
-        flow.rto_ns = min(max(wanted, flow.min_rto_ns), MOST_RTO_NS)
+        if flow.linux:
+            wanted = flow.srtt_ns + max(flow.min_rto_ns, 4 * flow.rttvar_ns)
+        else:
+            wanted = max(flow.srtt_ns + max(CLOCK_GRANULARITY_NS, 4 * flow.rttvar_ns), flow.min_rto_ns)
+        flow.rto_ns = min(wanted, MOST_RTO_NS)
+
+
+@compiled
+def timer_end(flow: Record, now_ns: int, wait_ns: int) -> int:
+    """Give when a timer of `wait_ns` runs out: ticks are counted from the last one."""
+    tick: int = flow.timer_tick_ns
+    if tick == 0:
+        return now_ns + wait_ns
+    return now_ns // tick * tick - (-wait_ns // tick) * tick
 
 
 @inlined
 def start_timer(root: Record, flow_index: int, flow: Record) -> None:
     """Let the retransmission timer run from now; its event in the heap is moved only when it is met."""
-    deadline = root.now_ns + flow.rto_ns
+    deadline = timer_end(flow, root.now_ns, flow.rto_ns)
     flow.rto_deadline_ns = deadline
     if flow.rto_event_ns == 0 or deadline < flow.rto_event_ns:
         flow.rto_event_ns = deadline

@@ -208,6 +208,16 @@ class Transport:
         How long an acknowledgement may wait where `ack_every` is 2.
     quick_acks
         First segments of a connection that are acknowledged at once even where `ack_every` is 2, 0 to 1000.
+    linux_details
+        Linux's own ways where an RFC says otherwise or nothing. The timeout is the smoothed time and at least
+        `min_rto_s` more; a probe for a lost tail of one segment waits `min_rto_s` more. NewReno's window is
+        whole segments; windows grow by what an acknowledgement delivers, SACKed before or not; PRR counts
+        from the window, not from what is in flight. Senders without pacing wait for room for a burst of a
+        1024th of a second. After three duplicate acknowledgements SACKs wait a millisecond for more. BBR
+        takes what its sources (``tcp_bbr.c``) add to the draft: acknowledgements in lumps, departure times,
+        policers, the losses' own reduction.
+    timer_tick_s
+        Resolution of the timers, 0 to 0.1; those of RACK-TLP wait two more; 0: exact.
     byte_counting
         The window grows by the segments that an acknowledgement covers (RFC 3465, without a bound), not by
         one step an acknowledgement (RFC 5681).
@@ -237,6 +247,8 @@ class Transport:
     delayed_ack_s: float = 0.04
     quick_acks: int = 0
     byte_counting: bool = False
+    linux_details: bool = False
+    timer_tick_s: float = 0.0
     handshake: bool = True
     handshake_sample: bool = False
     send_buffer_bytes: int = 1 << 20
@@ -256,6 +268,7 @@ class Transport:
             "ecn",
             "pacing",
             "byte_counting",
+            "linux_details",
             "handshake",
             "handshake_sample",
         ):
@@ -267,14 +280,16 @@ class Transport:
             check_whole(name, getattr(self, name), self.mss_bytes, 1 << 32)
         check_range("min_rto_s", self.min_rto_s, 0.001, 60)
         check_range("timestamp_tick_s", self.timestamp_tick_s, 0, 1)
+        check_range("timer_tick_s", self.timer_tick_s, 0, 0.1)
 
     @classmethod
     def linux(cls, **changes: Any) -> Transport:
         """Make the stack of a Linux host as it comes (6.x, ``net.ipv4.tcp_*`` untouched), but for `changes`.
 
         Loss detection by RACK-TLP, recovery by PRR, HyStart, delayed acknowledgements after 16 quick ones,
-        a first window of ten segments, byte counting, least RTO 200 ms, exact round-trip times, buffers that
-        may grow to 4 MiB (sender) and 3 MiB of window (receiver), MSS 1448 (MTU 1500 with timestamps).
+        a first window of ten segments, byte counting, least RTO 200 ms, timers of 4 ms (250 Hz), exact
+        round-trip times, buffers that may grow to 4 MiB (sender) and 3 MiB of window (receiver), MSS 1448
+        (MTU 1500 with timestamps), and `linux_details`.
 
         Parameters
         ----------
@@ -298,6 +313,8 @@ _LINUX: Mapping[str, Any] = MappingProxyType(
         "ack_every": 2,
         "quick_acks": 16,
         "byte_counting": True,
+        "linux_details": True,
+        "timer_tick_s": 0.004,
         "handshake_sample": True,
         "send_buffer_bytes": 4 << 20,
         "receive_buffer_bytes": 3 << 20,
@@ -465,6 +482,9 @@ class Scenario:
         Packets that a device takes from its queue beside the one in transmission, 0 to 10 000.
     frame_overhead_bytes
         Bytes that a link adds to an IP packet, 0 to 1000.
+    burst_s
+        Links are token buckets: what an idle one saves up of its time, at most so much, 0 to 10, pays for
+        what it sends then, as the burst of Linux's HTB does; 0: nothing is saved.
     seed
         Seed of all random draws.
     sample_s
@@ -479,6 +499,7 @@ class Scenario:
     rates: Mapping[tuple[str, str], RateTrace | RateFunction] = field(default_factory=dict)
     ring_packets: int = 1
     frame_overhead_bytes: int = 2
+    burst_s: float = 0.0
     seed: int = 0
     sample_s: float = 0.001
 
@@ -489,6 +510,7 @@ class Scenario:
         check_range("duration_s", self.duration_s, 0, MAX_TIME_S, open_low=True)
         check_whole("ring_packets", self.ring_packets, 0, 10_000)
         check_whole("frame_overhead_bytes", self.frame_overhead_bytes, 0, 1000)
+        check_range("burst_s", self.burst_s, 0, 10)
         check_whole("seed", self.seed, 0, (1 << 63) - 1)
         check_range("sample_s", self.sample_s, 1e-6, 3600)
         if not self.flows:
@@ -507,6 +529,7 @@ class Scenario:
             dict(self.rates),
             self.ring_packets,
             self.frame_overhead_bytes,
+            self.burst_s,
             self.seed,
             self.sample_s,
         )

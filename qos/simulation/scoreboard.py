@@ -127,6 +127,7 @@ def mark_lost(flow: Record, segment: Record) -> None:
     segment.flags |= LOST
     flow.lost_bytes += segment.size_bytes
     flow.newly_lost += segment.size_bytes
+    flow.ever_lost_bytes += segment.size_bytes
 
 
 @compiled
@@ -200,6 +201,8 @@ def lose_all(root: Record, flow: Record) -> None:
         segment = slot(root, flow, number)
         segment.flags = (segment.flags | EVER_RETRANSMITTED) & ~RETRANSMITTED
         if segment.flags & SACKED == 0:
+            if segment.flags & LOST == 0:
+                flow.ever_lost_bytes += segment.size_bytes
             segment.flags |= LOST
             flow.lost_bytes += segment.size_bytes
     flow.retransmit_from = flow.una

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from qos.compiled import compiled, inlined
+from qos.simulation.congestion import PACING, SLOW_START_PACING
 from qos.simulation.layout import (
     APP_LIMITED,
     BBR,
     BULK,
     EVENT_PACE,
     EVER_RETRANSMITTED,
+    LOSS,
     LOST,
     RECOVERY,
     REDUCED,
@@ -20,9 +22,12 @@ from qos.simulation.layout import (
 from qos.simulation.memory import flows, post, schedule, slot
 from qos.simulation.rtt import start_timer
 from qos.simulation.scoreboard import first_unsacked, grow_ring, in_flight, next_lost
-from qos.simulation.senders.bbr import bbr_burst_segments
+from qos.simulation.senders.bbr import BURST_S, bbr_burst_segments
 from schedulers.packet.layout import NONE, PACKET_ECT, PACKET_RETRANSMISSION, Record
 from schedulers.packet.memory import packets, take
+
+DEFER_NS = 1_000_000
+WINDOW_SHARE = 3
 
 
 @inlined
@@ -135,6 +140,36 @@ def _paced(root: Record, flow_index: int, flow: Record) -> bool:
 
 
 @inlined
+def _burst_bytes(flow: Record) -> int:
+    """Give what Linux likes to send at once: a 1024th of a second's worth, at least two segments."""
+    window = max(flow.cwnd_bytes, (flow.next - flow.una) * flow.mss_bytes)
+    gain = SLOW_START_PACING if flow.cwnd_bytes < flow.ssthresh_bytes // 2 else PACING
+    segments = int(gain * window * 1e9 / flow.srtt_ns * BURST_S / flow.mss_bytes)
+    return max(segments, 2) * flow.mss_bytes
+
+
+@compiled
+def _is_deferred(root: Record, flow: Record, available: int) -> bool:
+    """Say whether Linux waits for room for a whole burst (tcp_tso_should_defer).
+
+    Not where it sent nothing for a millisecond, where a third of the window is free, in recovery, or where
+    the next acknowledgement is half a round trip away. A burst of two is what an acknowledgement frees; the
+    odd segment that stays over goes with the application's next write, here at once.
+    """
+    if flow.state == RECOVERY or flow.state == LOSS or flow.una == flow.next or flow.srtt_ns == 0:
+        return False
+    now = root.now_ns
+    if now - flow.pace_next_ns > DEFER_NS or flow.written_bytes - flow.next_bytes <= available:
+        return False
+    burst_bytes = _burst_bytes(flow)
+    is_pair = burst_bytes <= 2 * flow.mss_bytes
+    if is_pair or available >= min(burst_bytes, flow.cwnd_bytes // WINDOW_SHARE):
+        return False
+    waited_ns: int = now - slot(root, flow, flow.una).sent_ns
+    return waited_ns >= flow.srtt_ns // 2
+
+
+@inlined
 def _note_idle(flow: Record) -> None:
     """Remember that not the window ended what is sent (delivery rate draft, section 3.4)."""
     if flow.written_bytes == flow.next_bytes and flow.lost_bytes <= flow.retransmitted_bytes:
@@ -146,6 +181,7 @@ def send_pending(root: Record, flow_index: int) -> None:
     """Send what window, data and pacing allow (RFC 6675, section 5, step C)."""
     flow = flows(root)[flow_index]
     burst = 0
+    credit_ns = 0
     while True:
         available = min(flow.cwnd_bytes, flow.receive_window_bytes) - in_flight(flow)
         if available <= 0:
@@ -154,15 +190,28 @@ def send_pending(root: Record, flow_index: int) -> None:
             if _paced(root, flow_index, flow):
                 return
             burst = bbr_burst_segments(flow) if flow.sender == BBR else 1
+            if flow.linux and flow.pace_next_ns > 0:
+                credit_ns = root.now_ns - flow.pace_next_ns
+        elif flow.linux and flow.pacing == 0 and burst == 0:
+            if _is_deferred(root, flow, available):
+                return
+            burst = _burst_bytes(flow) // flow.mss_bytes if flow.srtt_ns > 0 else 1
         number = _choose(root, flow, available)
         if number == NONE:
             _note_idle(flow)
             return
+        if flow.linux and flow.pacing == 0:
+            burst -= 1
+            flow.pace_next_ns = root.now_ns
         if flow.pacing and flow.pacing_rate_bps > 0.0:
             # Rates are of payload, as delivery is measured: Linux paces by the length without headers.
             size = slot(root, flow, number).size_bytes
             start_ns = max(flow.pace_next_ns, root.now_ns)
-            flow.pace_next_ns = start_ns + int(size * 8e9 / flow.pacing_rate_bps)
+            length_ns = int(size * 8e9 / flow.pacing_rate_bps)
+            # Who comes late waits less afterwards, by half at most (tcp_update_skb_after_send of Linux).
+            paid_ns = min(length_ns // 2, credit_ns)
+            credit_ns -= paid_ns
+            flow.pace_next_ns = start_ns + length_ns - paid_ns
             burst -= 1
         transmit_segment(root, flow_index, number)
 
@@ -200,4 +249,5 @@ def mark_head_lost(flow: Record, segment: Record) -> None:
     if segment.flags & LOST == 0:
         segment.flags |= LOST
         flow.lost_bytes += segment.size_bytes
+        flow.ever_lost_bytes += segment.size_bytes
         flow.retransmit_from = flow.una

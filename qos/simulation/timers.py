@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from qos.compiled import compiled
 from qos.simulation.congestion import on_state, reduced_threshold
-from qos.simulation.layout import CONNECTING, EVENT_TIMEOUT, LOSS, STOPPED
+from qos.simulation.layout import BBR, CONNECTING, EVENT_TIMEOUT, LOSS, STOPPED
 from qos.simulation.memory import flows, schedule
 from qos.simulation.receiver import SYN_BYTES
 from qos.simulation.rtt import MOST_RTO_NS, start_timer
 from qos.simulation.scoreboard import in_flight, lose_all
+from qos.simulation.senders.bbr import bbr_timed_out
 from qos.simulation.sending import send_packet
 from schedulers.packet.layout import PACKET_SYN, Record
 
@@ -43,6 +44,8 @@ def _time_out(root: Record, flow_index: int) -> None:
     flow = flows(root)[flow_index]
     flow.timeouts += 1
     before = in_flight(flow)
+    if flow.sender == BBR and flow.linux:
+        bbr_timed_out(flow, root.now_ns)
     flow.duplicates = 0
     lose_all(root, flow)
     flow.recover = flow.next

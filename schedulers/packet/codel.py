@@ -32,13 +32,21 @@ def _after(queue: Record, subqueue: Record, time_ns: int) -> int:
 
 
 @compiled
+def _is_short(queue: Record, subqueue: Record) -> bool:
+    """Say whether so little waits that a drop would leave the link idle."""
+    if queue.shared_backlog:
+        return queue.bytes <= queue.mtu_bytes
+    return subqueue.bytes < queue.mtu_bytes
+
+
+@compiled
 def _may_drop(root: Record, queue: Record, subqueue: Record, index: int) -> bool:
     """Say whether the delay has been above target for an interval (RFC 8289, section 5.6, dodequeue)."""
     if index == NONE:
         subqueue.first_above_ns = 0
         return False
     now = root.now_ns
-    if now - packets(root)[index].time_ns < queue.target_ns or subqueue.bytes < queue.mtu_bytes:
+    if now - packets(root)[index].time_ns < queue.target_ns or _is_short(queue, subqueue):
         subqueue.first_above_ns = 0
         return False
     if subqueue.first_above_ns == 0:

@@ -18,6 +18,7 @@ from schedulers.packet.fair import (
     drop_from_fattest,
     drr_dequeue,
     fair_dequeue,
+    htb_dequeue,
     take_from,
 )
 from schedulers.packet.layout import (
@@ -27,6 +28,7 @@ from schedulers.packet.layout import (
     NONE,
     SCHEDULE_DRR,
     SCHEDULE_FIFO,
+    SCHEDULE_HTB,
     Record,
 )
 from schedulers.packet.memory import packets, queues, subqueues
@@ -101,6 +103,8 @@ def dequeue(root: Record, queue_index: int) -> int:
         index = take_from(root, queue_index, queue.first)
     elif queue.schedule == SCHEDULE_DRR:
         index = drr_dequeue(root, queue_index)
+    elif queue.schedule == SCHEDULE_HTB:
+        index = htb_dequeue(root, queue_index)
     else:
         index = fair_dequeue(root, queue_index)
     if index != NONE:

@@ -1,8 +1,11 @@
-"""Deficit round robin over sub-queues: plain, and with new flows first.
+"""Deficit round robin over sub-queues: plain, as HTB's leaves borrow, and with new flows first.
 
 `SCHEDULE_DRR`: Shreedhar and Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM Trans.
 Networking 4(3), 1996. `SCHEDULE_FAIR`: the scheduler of FQ-CoDel (RFC 8290, section 4.2), which the per-flow
-FIFO queue, FQ-PIE and the CAKE-like queue share.
+FIFO queue, FQ-PIE and the CAKE-like queue share. `SCHEDULE_HTB`: what Linux's HTB makes of leaves that all
+borrow, as the bulk flows of `qos attach` do: turns in the order of the leaves' numbers, wherever a leaf that
+was empty comes in, and a deficit that outlasts an empty queue. Guarantees, by which HTB serves sparse flows
+first, are not modelled. A leaf that wakes up costs a walk along those that wait.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -25,6 +28,7 @@ from schedulers.packet.layout import (
     NONE,
     PACKET_BYTES,
     SCHEDULE_DRR,
+    SCHEDULE_HTB,
     SUBQUEUE_BYTES,
     SUBQUEUE_USED_BYTES,
     Record,
@@ -108,6 +112,29 @@ def _leave(root: Record, queue: Record, is_new: bool) -> None:
 
 
 @compiled
+def _join_in_order(root: Record, queue: Record, index: int) -> None:
+    """Put a sub-queue among those that wait, in the order of their numbers from the next turn on."""
+    table = subqueues(root)
+    first: int = queue.old_head
+    before = NONE
+    place = first
+    if first != NONE:
+        steps = (index - first) % queue.subqueues
+        while place != NONE and (place - first) % queue.subqueues < steps:
+            before = place
+            place = table[place].next
+    if place == NONE:
+        _join_old(root, queue, index)
+        return
+    table[index].state = IN_OLD
+    table[index].next = place
+    if before == NONE:
+        queue.old_head = index
+    else:
+        table[before].next = index
+
+
+@compiled
 def activate(root: Record, queue_index: int, index: int) -> None:
     """Put a sub-queue that was idle and has a packet now on a list."""
     queue = queues(root)[queue_index]
@@ -117,6 +144,9 @@ def activate(root: Record, queue_index: int, index: int) -> None:
     if queue.schedule == SCHEDULE_DRR:
         subqueue.deficit_bytes = 0
         _join_old(root, queue, index)
+        return
+    if queue.schedule == SCHEDULE_HTB:
+        _join_in_order(root, queue, index)
         return
     subqueue.deficit_bytes = queue.quantum_bytes
     subqueue.state = IN_NEW
@@ -190,6 +220,28 @@ def drr_dequeue(root: Record, queue_index: int) -> int:
             _leave(root, queue, False)
             subqueue.state = IDLE
         return packet
+
+
+@compiled
+def htb_dequeue(root: Record, queue_index: int) -> int:
+    """Take the next packet in the round that HTB's borrowing leaves make (htb_dequeue_tree)."""
+    queue = queues(root)[queue_index]
+    index: int = queue.old_head
+    if index == NONE:
+        return NONE
+    subqueue = subqueues(root)[index]
+    packet = detach(root, queue_index, index)
+    subqueue.deficit_bytes -= packets(root)[packet].size_bytes
+    turn_is_over = subqueue.deficit_bytes < 0
+    if turn_is_over:
+        subqueue.deficit_bytes += queue.quantum_bytes
+    if subqueue.head == NONE:
+        _leave(root, queue, False)
+        subqueue.state = IDLE
+    elif turn_is_over:
+        _leave(root, queue, False)
+        _join_old(root, queue, index)
+    return packet
 
 
 @compiled

@@ -30,6 +30,7 @@ PACKET_PURE_ACK = 128
 SCHEDULE_FIFO = 0
 SCHEDULE_DRR = 1
 SCHEDULE_FAIR = 2
+SCHEDULE_HTB = 3
 """Deficit round robin with new flows first (RFC 8290, section 4.2)."""
 
 # What is dropped or marked before its time.
@@ -151,6 +152,7 @@ QUEUE_DTYPE = np.dtype(
         ("target_ns", "i8"),
         ("interval_ns", "i8"),
         ("mtu_bytes", "i8"),
+        ("shared_backlog", "i8"),  # CoDel looks at the backlog of all flows
         ("ce_threshold_ns", "i8"),
         ("blue_increment", "f8"),
         ("blue_decrement", "f8"),

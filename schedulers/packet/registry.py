@@ -19,6 +19,7 @@ from schedulers.packet.layout import (
     SCHEDULE_DRR,
     SCHEDULE_FAIR,
     SCHEDULE_FIFO,
+    SCHEDULE_HTB,
 )
 from schedulers.packet.limits.registry import check_policy
 
@@ -47,12 +48,17 @@ class QueueConfiguration:
         ``plain`` (a hash of the flow, as Linux's FQ-CoDel) or ``set-associative`` (as CAKE).
     quantum_bytes
         Bytes a round of a fair queue, 1 to 2^30.
+    mtu_bytes
+        Largest packet as the queue counts it, 64 to 65 536: CoDel's least backlog, a limit policy's frame.
     target_s, interval_s
         CoDel and COBALT: target delay and interval; PIE: reference delay in `target_s`; more than 0.
     update_s, burst_s, alpha, beta
         PIE: update interval, burst allowance, gains (1/s); the defaults are those of RFC 8033.
     ecn
         Mark ECN-capable packets instead of dropping them.
+    shared_backlog
+        CoDel of a fair queue lets a packet pass where at most one more waits in the whole queue, as Linux's
+        fq_codel does, and not where less than one waits in the flow's own part (RFC 8289, ns-3).
     ce_threshold_s
         CoDel: mark every ECN-capable packet that waited longer; None: never.
     per_packet
@@ -71,6 +77,7 @@ class QueueConfiguration:
     flows: int = 1
     hash: str = "perfect"
     quantum_bytes: int = 1500
+    mtu_bytes: int = 1500
     target_s: float = 0.005
     interval_s: float = 0.1
     update_s: float = 0.015
@@ -78,6 +85,7 @@ class QueueConfiguration:
     alpha: float = 0.125
     beta: float = 1.25
     ecn: bool = False
+    shared_backlog: bool = False
     ce_threshold_s: float | None = None
     per_packet: str = ""
     policy: str = ""
@@ -96,10 +104,9 @@ class QueueConfiguration:
             _check_whole(self, name, 1, UNLIMITED)
         _check_whole(self, "flows", 1, 1 << 20)
         _check_whole(self, "quantum_bytes", 1, 1 << 30)
-        if not isinstance(self.ecn, bool):
-            raise ValueRefusedError(
-                f"queue {self.discipline}: ecn must be true or false, not {str(self.ecn)[:40]!r}"
-            )
+        _check_whole(self, "mtu_bytes", 64, 1 << 16)
+        _check_flag(self, "ecn")
+        _check_flag(self, "shared_backlog")
         if self.policy:
             check_policy(self.policy)
             if self.flows == 1:
@@ -144,6 +151,14 @@ def _check_whole(owner: QueueConfiguration, name: str, low: int, high: int) -> N
         )
 
 
+def _check_flag(owner: QueueConfiguration, name: str) -> None:
+    value = getattr(owner, name)
+    if not isinstance(value, bool):
+        raise ValueRefusedError(
+            f"queue {owner.discipline}: {name} must be true or false, not {str(value)[:40]!r}"
+        )
+
+
 def _check_positive(owner: QueueConfiguration, name: str, *, zero: bool = False) -> None:
     value = getattr(owner, name)
     good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
@@ -161,6 +176,7 @@ _DISCIPLINES = MappingProxyType(
         "pie": (SCHEDULE_FIFO, AQM_PIE, {"limit_packets": 25, "target_s": 0.015}),
         "cobalt": (SCHEDULE_FIFO, AQM_COBALT, {"limit_packets": 1000}),
         "drr": (SCHEDULE_DRR, AQM_NONE, {"flows": 1024, "limit_packets": 10240}),
+        "htb": (SCHEDULE_HTB, AQM_NONE, {"flows": 1024, "limit_packets": 1 << 20}),
         "fq": (
             SCHEDULE_FAIR,
             AQM_NONE,

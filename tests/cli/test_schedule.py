@@ -323,6 +323,7 @@ def test_zero_jitter_that_cannot_be_is_infeasible(capsys: pytest.CaptureFixture[
 def test_an_interrupt_prints_the_incumbent(shared_data: Path, installed_environment: dict[str, str]) -> None:
     path = shared_data / "entanglement" / "tasksets" / "symm_F0.65_L60.0_s1.json"
     words = [sys.executable, "-m", "qos", "schedule", "--taskset", str(path), "--time-limit", "100", "--json"]
+    words += ["--objective", "fair"]  # which stays open longer than that
     child = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=installed_environment
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments.kernel_agreement import Comparison, Figures, queues_for
+from experiments.kernel_agreement import PLACES, TRAFFIC, Comparison, Figures, chosen_rows, queues_for
 from experiments.kernel_headtohead import __main__ as command
 from experiments.kernel_headtohead.capture import Records, match
 from experiments.kernel_headtohead.goals import judge, table
@@ -117,3 +117,13 @@ def test_simulator_and_kernel_agree_within_three_and_twenty_percent() -> None:
     assert not Comparison(scenario, "fq_codel", kernel, Figures(9.6e6, 0.01, 1.0)).agrees
     assert not Comparison(scenario, "fq_codel", kernel, Figures(10e6, 0.0125, 1.0)).agrees
     assert queues_for(scenario) == ["fixed:12112b", "fixed:49962b", "fq_codel", "lfq:balanced"]
+
+
+def test_rows_of_the_agreement_are_chosen_by_traffic_path_and_queue() -> None:
+    everything = chosen_rows((), (), (), ())
+    assert {scenario.name for scenario, _ in everything} == {
+        Scenario(*place, kind).name for place in PLACES for kind in TRAFFIC
+    }
+    one = chosen_rows(("bbr1",), ("10",), ("80",), ("fq_codel",))
+    assert [(scenario.name, name) for scenario, name in one] == [("10mbit-80ms-bbr1", "fq_codel")]
+    assert chosen_rows((), ("50",), ("80",), ()) == []

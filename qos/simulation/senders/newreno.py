@@ -32,12 +32,29 @@ def newreno_increase(flow: Record, segments_acked: int) -> None:
     mss = flow.mss_bytes
     left = slow_start(flow, segments_acked)
     if flow.cwnd_bytes >= flow.ssthresh_bytes and left > 0:
+        if flow.linux:
+            _whole_segments(flow, left)
+            return
         counted = left if flow.byte_counting else 1
         flow.cwnd_bytes += max(counted * mss * mss // flow.cwnd_bytes, 1)
 
 
 @compiled
+def _whole_segments(flow: Record, segments_acked: int) -> None:
+    """Grow by a segment for each window that was acknowledged (`tcp_cong_avoid_ai` of Linux)."""
+    window = flow.cwnd_bytes // flow.mss_bytes
+    if flow.count >= window:  # saved up with a larger window
+        flow.count = 0
+        flow.cwnd_bytes += flow.mss_bytes
+    flow.count += segments_acked
+    flow.cwnd_bytes += flow.count // window * flow.mss_bytes
+    flow.count %= window
+
+
+@compiled
 def newreno_ssthresh(flow: Record, in_flight_bytes: int) -> int:
     """Halve what is in flight (RFC 5681, equation 4); Linux, which counts bytes, halves the window."""
+    if flow.linux:
+        return max(int(flow.cwnd_bytes // flow.mss_bytes // 2), 2) * int(flow.mss_bytes)
     whole = flow.cwnd_bytes if flow.byte_counting else in_flight_bytes
     return max(2 * flow.mss_bytes, whole // 2)

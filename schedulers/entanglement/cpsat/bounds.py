@@ -269,7 +269,7 @@ def _affordable(question: Question, window_slots: int) -> tuple[Machine, ...]:
     """Choose the machines that are asked for most, as many as the solver can take."""
 
     def asked(machine: Machine) -> float:
-        span = machine.span_slots(question.tasks, window_slots)
+        span = machine.span_slots(question.tasks, question.hyperperiod_slots)
         return sum(machine.busy_slots(i) / question.tasks[i].period_slots for i in machine.intervals) / span
 
     chosen: list[Machine] = []

@@ -130,13 +130,21 @@ class Clock:
         Seconds from now.
     progress
         As in `Options`.
+    whole
+        The clock of which this is a part.
     """
 
-    def __init__(self, limit_s: float, progress: Callable[[str, float], None] = _say_nothing) -> None:
+    def __init__(
+        self,
+        limit_s: float,
+        progress: Callable[[str, float], None] = _say_nothing,
+        whole: Clock | None = None,
+    ) -> None:
         self.begun = time.monotonic()
         self.limit_s = limit_s
         self.stopped = False
         self._progress = progress
+        self.whole = whole
 
     @property
     def spent_s(self) -> float:
@@ -150,7 +158,17 @@ class Clock:
 
     def part(self, limit_s: float) -> Clock:
         """Make a clock for a part of what is left."""
-        return Clock(min(limit_s, self.left_s), lambda phase, _: self.say(phase))
+        return Clock(min(limit_s, self.left_s), lambda phase, _: self.say(phase), self)
+
+    def leave_out(self, work: Callable[[], None]) -> None:
+        """Do something that does not count: compiling."""
+        begun = time.monotonic()
+        work()
+        lost = time.monotonic() - begun
+        clock: Clock | None = self
+        while clock is not None:
+            clock.begun += lost
+            clock = clock.whole
 
     def say(self, phase: str) -> None:
         """Report a phase."""

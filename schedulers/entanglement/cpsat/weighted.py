@@ -1,15 +1,17 @@
 """Which demands to admit so that their total weight is greatest: warm start, bounds, search.
 
-The knapsack over all machines bounds, `ruin` improves the first schedule, and small problems go to the
-solver as a whole: first without, then with the bound of the folded relaxation, which is only paid for where
-the first rounds left a gap. Problems with too many instances for that are improved by `ruin` and piece by
-piece (`neighbourhood`).
+The knapsack over all machines bounds, `ruin` improves the first schedule (also beside all that takes one
+worker only), and small problems go to the solver as a whole: first without, then with the bound of the folded
+relaxation, which is only paid for where the first rounds left a gap. Problems with too many instances for
+that are improved by `ruin` and piece by piece (`neighbourhood`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qos.errors import InfeasibleError
 from schedulers.entanglement.cpsat.bounds import Question, folded_bound, tightened, window_for
@@ -19,10 +21,12 @@ from schedulers.entanglement.cpsat.greedy import Starts, best_of_orders, extend,
 from schedulers.entanglement.cpsat.model import Answer, Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.outcome import Clock, Options
-from schedulers.entanglement.cpsat.ruin import ruin_and_recreate
 from schedulers.entanglement.cpsat.sequences import InstanceLimit
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.tasks import PeriodicTask
+
+if TYPE_CHECKING:
+    from schedulers.entanglement.cpsat.ruin import Changer
 
 MAX_WHOLE_STAYS = 40_000
 """Stays on machines up to which the solver gets the whole problem."""
@@ -37,8 +41,8 @@ TURN_SHARE = 0.1
 PAIRS_A_SECOND = 20_000
 """Pairs of tasks that may be compared for each second of the time limit: a few per cent of it."""
 
-FIRST_ROUNDS, ROUNDS = 300, 8000
-"""Changes that are tried before the solver begins, and later."""
+FIRST_ROUNDS, ROUNDS_A_SECOND = 3000, 100_000
+"""Changes that are tried before the solver begins, and later for each second that there is for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ class _Search:
         self.starts: Starts | None = None
         self.bound = sum(contest.weights)
         self.searched = False
-        self.ruins = 0
+        self._changer: Changer | None = None
+        self._seeds_used = 0
         self.machines: tuple[Machine, ...] = ()
         self.loads: tuple[Machine, ...] = ()
         self.limits: tuple[InstanceLimit, ...] = ()
@@ -215,17 +220,48 @@ class _Search:
         contest = self.contest
         return Placement(contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets)
 
-    def ruin(self, rounds: int, time_limit_s: float) -> None:
-        """Improve the incumbent by many small changes."""
+    def _changes(self) -> Changer:
+        if self._changer is None:
+            from schedulers.entanglement.cpsat.ruin import Changer, compile_changes
+
+            self.clock.leave_out(compile_changes)
+            self._changer = Changer(self._placement, self.contest.weights)
+        return self._changer
+
+    def _seeds(self, count: int) -> list[int]:
+        """Give seeds that no part of the search had before."""
+        first = self.options.seed + self._seeds_used
+        self._seeds_used += count
+        return list(range(first, first + count))
+
+    def ruin(self, time_limit_s: float, rounds: int | None = None) -> None:
+        """Improve the incumbent by many small changes, on all workers where `rounds` does not limit them."""
         if self.starts is None or self.closed or self.clock.left_s <= 0:
             return
-        part = self.clock.part(time_limit_s)
-        seed = self.options.seed + self.ruins
-        self.ruins += 1
-        self.starts = ruin_and_recreate(
-            self._placement, self.contest.weights, self.starts, self.bound, rounds, seed, part
-        )
+        changes, part = self._changes(), self.clock.part(time_limit_s)
+        self.clock.say("ruin and recreate")
+        seeds = self._seeds(self.options.workers if rounds is None else 1)
+        rounds = rounds or int(ROUNDS_A_SECOND * time_limit_s) + 1
+        self.starts = changes.improve(self.starts, self.bound, rounds, seeds, part)
+        self.clock.stopped |= part.stopped
         self.searched = True
+
+    def beside(self, work: Callable[[], None], time_limit_s: float) -> None:
+        """Do something that takes one worker; the others improve the incumbent meanwhile."""
+        others = self.options.workers - 1
+        if others == 0 or self.starts is None:
+            return work()
+        changes, part = self._changes(), self.clock.part(time_limit_s)
+        rounds, seeds = int(ROUNDS_A_SECOND * time_limit_s) + 1, self._seeds(others)
+        with ThreadPoolExecutor(1) as thread:
+            improved = thread.submit(changes.improve, self.starts, self.bound, rounds, seeds, part)
+            try:
+                work()
+            finally:
+                part.stopped = True  # which the others see
+                found = improved.result()
+                if self.contest.value(found) > self.contest.value(self.starts):
+                    self.starts = found
 
     def polish(self, time_limit_s: float) -> None:
         """Improve the incumbent piece by piece."""
@@ -242,14 +278,14 @@ class _Search:
         """Search with the solver on the whole problem, and piece by piece, until nothing is left open."""
         workers, limit_s = self.options.workers, self.clock.limit_s
         phases: tuple[Callable[[], None], ...] = (
-            self.relax,
-            lambda: self.ruin(FIRST_ROUNDS, RUIN_SHARE * limit_s),
-            lambda: self.solve(ALONE_SHARE * limit_s, 1),
-            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
+            lambda: self.beside(self.relax, KNAPSACK_SHARE * limit_s),
+            lambda: self.ruin(RUIN_SHARE * limit_s, FIRST_ROUNDS),
+            lambda: self.beside(lambda: self.solve(ALONE_SHARE * limit_s, 1), ALONE_SHARE * limit_s),
+            lambda: self.ruin(RUIN_SHARE * limit_s),
             lambda: self.solve(FIRST_SHARE * limit_s, workers),
             lambda: self.polish(PIECES_SHARE * limit_s),
-            lambda: self.ruin(ROUNDS, RUIN_SHARE * limit_s),
-            self.fold,
+            lambda: self.ruin(RUIN_SHARE * limit_s),
+            lambda: self.beside(self.fold, FOLDED_SHARE * limit_s),
             lambda: self.solve(self.clock.left_s, workers),
         )
         for phase in phases:
@@ -261,7 +297,7 @@ class _Search:
         """Bound by the knapsack and improve the incumbent piece by piece, in turns of two ways."""
         self.relax()
         while self.starts is not None and not self.closed and self.clock.left_s > 0:
-            self.ruin(ROUNDS, TURN_SHARE * self.clock.limit_s)
+            self.ruin(TURN_SHARE * self.clock.limit_s)
             self.polish(TURN_SHARE * self.clock.limit_s)
 
 

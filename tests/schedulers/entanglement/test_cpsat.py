@@ -16,12 +16,13 @@ from schedulers.entanglement.cpsat.bounds import (
     tightened,
     window_for,
 )
-from schedulers.entanglement.cpsat.conflicts import forbidden_differences
+from schedulers.entanglement.cpsat.conflicts import Machine, forbidden_differences
 from schedulers.entanglement.cpsat.derived import DerivedMachines, machines
 from schedulers.entanglement.cpsat.model import Placement, PlacementModel
 from schedulers.entanglement.cpsat.neighbourhood import improve
 from schedulers.entanglement.cpsat.optimise import optimise, paper_schedules
 from schedulers.entanglement.cpsat.outcome import Clock, Options
+from schedulers.entanglement.cpsat.ruin import Changer
 from schedulers.entanglement.cpsat.timetable import Timetable
 from schedulers.entanglement.metrics import measure
 from schedulers.entanglement.tasks import PeriodicTask, Schedule, TaskSet
@@ -147,6 +148,14 @@ def test_no_bound_is_below_the_optimum(task_set: TaskSet) -> None:
     for window in {3, 4, 6, 12, window_for(question)}:
         if window is not None and horizon % window == 0:
             assert folded_bound(tight, window, 5) >= reached * scale
+
+
+def test_a_machine_held_only_late_by_long_tasks_is_folded_into_a_short_window() -> None:
+    tasks = (task(0, 4, 1), task(1, 128, 100), task(2, 128, 100))
+    late = Machine("group 1", {1: ((2, 98),), 2: ((2, 98),)})
+    question = Question(tasks, (late,), (32, 1, 1), frozenset(), 128)
+    assert window_for(question) == 4
+    assert folded_bound(question, 4, 5) == 33
 
 
 @given(task_sets(most=2), st.integers(-6, 6))
@@ -340,6 +349,7 @@ def test_an_interrupt_returns_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     task_set = contended(40)
+    monkeypatch.setattr(Changer, "improve", lambda _self, starts, *_: starts)
     monkeypatch.setattr(PlacementModel, "solve", interrupt)
     outcome = optimise(task_set, Options(**FAST))
     assert outcome.interrupted

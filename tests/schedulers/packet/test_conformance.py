@@ -126,7 +126,7 @@ def test_single_queues_are_first_in_first_out(discipline: str) -> None:
     assert not expected
 
 
-@pytest.mark.parametrize("discipline", [*FAIR, "drr"])
+@pytest.mark.parametrize("discipline", [*FAIR, "drr", "htb"])
 def test_backlogged_flows_get_equal_bytes_whatever_their_packets(discipline: str) -> None:
     # The bound of deficit round robin: quantum + largest packet between any two backlogged flows.
     bench = Bench(discipline, limit_packets=10_000, limit_bytes=1 << 30)
@@ -170,6 +170,41 @@ def test_flow_limits_hold_in_packets_and_bytes() -> None:
     bench = Bench("fq", flow_limit_packets=5, flow_limit_bytes=4000)
     kept = [bench.offer(0, 1000, 0)[1] for _ in range(8)] + [bench.offer(1, 100, 0)[1] for _ in range(8)]
     assert kept == [True] * 4 + [False] * 4 + [True] * 5 + [False] * 3
+
+
+def test_leaves_of_htb_take_turns_in_the_order_of_their_numbers() -> None:
+    bench = Bench("htb")
+    for flow in (3, 1, 0):
+        bench.offer(flow, 1500, 0)
+        bench.offer(flow, 1500, 0)
+    first = bench.serve(1)
+    assert first is not None
+    # The turn after flow 3 is that of flow 0; flow 2, which comes now, stands between 1 and 3.
+    assert first[0] == 3
+    bench.offer(2, 1500, 2)
+    rest = []
+    while (taken := bench.serve(3)) is not None:
+        rest.append(taken[0])
+    assert rest == [0, 1, 2, 3, 0, 1]
+
+
+def test_codel_looks_at_the_backlog_of_its_own_flow_or_of_all() -> None:
+    drops = []
+    for shared in (False, True):
+        bench = Bench("fq_codel", limit_packets=1000, shared_backlog=shared)
+        # Four flows, each with one packet that waits 8 ms; what comes takes the place of what left.
+        for flow in range(4):
+            bench.offer(flow, 1500, 0)
+        for step in range(1, 400):
+            taken = bench.serve(step * 2000)
+            if taken is not None:
+                bench.offer(taken[0], 1500, step * 2000)
+            for flow in range(4):
+                if bench.state.subqueues["packets"][flow] == 0:
+                    bench.offer(flow, 1500, step * 2000)
+        drops.append(int(bench.queue["dropped_packets"]))
+    assert drops[0] == 0
+    assert drops[1] > 3
 
 
 def test_codel_drops_after_an_interval_above_target_and_faster_and_faster() -> None:

@@ -32,9 +32,12 @@ GAIN_PER_S = 4.0
 """The logarithm of the room changes by so much a second for each share that is missing..."""
 FASTEST_PER_S = 1.0
 """... but by no more than this."""
-MOST_S = 0.03
-"""The room is at most what the mean flow sends in so long, and at least `MOST_FRAMES`."""
+MOST_S = 0.015
+"""The room is at most what the mean flow sends in so long..."""
+MOST_RTTS = 0.35
+"""... or in this part of a round-trip time, where that is known and more..."""
 MOST_FRAMES = 4
+"""... or so many frames, if that is more."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share."""
 
@@ -57,7 +60,7 @@ class FairRoom:
         self._lossless_s = np.full(context.slots, np.inf)
         self._silent_s = np.full(context.slots, np.inf)
 
-    def widen(self, wanted_bytes: Float64, counters: FlowCounters, dt_s: float) -> Float64:
+    def widen(self, wanted_bytes: Float64, counters: FlowCounters, dt_s: float, rtt_s: Float64) -> Float64:
         """Return the limits, none of them shorter than what a policy wants.
 
         Parameters
@@ -68,6 +71,8 @@ class FairRoom:
             What was counted since the previous call.
         dt_s
             Time since the previous call in seconds, > 0.
+        rtt_s
+            Round-trip times of the flows, shape ``(n,)``; 0 where they are not known.
         """
         self._remember(counters, dt_s)
         compared = (self._age_s >= GROWN_UP_S) & (self._lossless_s < LOSSY_S) & (self._silent_s < SILENT_S)
@@ -79,8 +84,10 @@ class FairRoom:
         begins = missing[slot] > 0.0
         self._room[slot[begins]] = np.maximum(self._room[slot], counters.limit_bytes)[begins]
         pace = np.clip(GAIN_PER_S * missing, -FASTEST_PER_S, FASTEST_PER_S)
-        most = min(max(MOST_S * mean, MOST_FRAMES * self._frame), self._most)
-        self._room = np.minimum(self._room * np.exp(pace * dt_s), most)
+        self._room *= np.exp(pace * dt_s)
+        longest_s = np.maximum(MOST_RTTS * rtt_s, MOST_S)
+        most = np.minimum(np.maximum(longest_s * mean, MOST_FRAMES * self._frame), self._most)
+        self._room[slot] = np.minimum(self._room[slot], most)
         kept = np.abs(self._room[slot] - counters.limit_bytes) < WORTH_WRITING * counters.limit_bytes
         return np.maximum(wanted_bytes, np.where(kept, counters.limit_bytes, self._room[slot]))
 

@@ -7,6 +7,8 @@ import numpy as np
 from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
 
 HIDDEN = 32
+EARLY_S, EARLY_FALL, EARLY_GROWTH = 0.005, 0.2, 1.0
+"""Before training: the early limit where alpha is 1, how it falls with alpha and grows with the round-trip time."""
 _SHAPES = (
     (HIDDEN, FEATURES),
     (HIDDEN, 1),
@@ -61,6 +63,6 @@ def first_network(seed: int) -> Network:
         output=np.zeros((1, HIDDEN)),
         direct=np.zeros((1, FEATURES)),
         bias=np.zeros(1),
-        start=np.array([np.log(0.0045 * 5.0**0.2), 0.2, 1.4]),
+        start=np.array([np.log(EARLY_S), EARLY_FALL, EARLY_GROWTH]),
         pace=np.log(np.array([0.05, 0.05, 0.2])),
     )

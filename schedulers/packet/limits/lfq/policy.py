@@ -19,6 +19,7 @@ from schedulers.packet.limits.lfq.online import Learner, fortune_of
 from schedulers.packet.limits.lfq.step import (
     LINK_MEMORY,
     MEMORY,
+    RTT_S,
     Float64,
     Network,
     Poll,
@@ -31,10 +32,10 @@ from schedulers.packet.limits.lfq.step import (
     remember,
 )
 
-PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 4.0, "throughput": 1.0})
+PREFERENCES = MappingProxyType({"latency": 20.0, "balanced": 5.0, "throughput": 1.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 2.1 % of throughput, with ``balanced`` 0.4 %,
+With ``latency`` a millisecond of mean queue costs as much as 2 % of throughput, with ``balanced`` 0.5 %,
 with ``throughput`` 0.1 %.
 """
 DEFAULT_PREFERENCE = "balanced"
@@ -107,7 +108,7 @@ class Lfq:
         among = company(self.network, memory, self._link_bytes_s, self._early, self._least, self._frame)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
-        limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s)
+        limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])
         return limits.astype(np.int64)
 
     def _explored(self, wanted: Float64, slot: Int64) -> Float64:

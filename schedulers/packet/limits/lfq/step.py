@@ -48,7 +48,7 @@ CROWD_START_S = 0.1
 """... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
 CROWD_SHRINK = 0.9
 """A limit that is above its part of that time falls to this share at each poll, even below what waits."""
-EARLY_RTT_S = 0.015
+EARLY_RTT_S = 0.0105
 """The limit of a flow that has sent its initial window is for paths of up to this round-trip time; for longer
 ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
 MOST_RTT_S = 0.5

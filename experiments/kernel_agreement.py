@@ -49,7 +49,7 @@ DELAY_BOUND_FRAMES = 0.5
 TRAFFIC = ("reno1", "cubic1", "bbr1", "mixed8")
 PATHS = ((10, 20), (50, 20), (10, 80))
 LONG_RTT_MS = 20
-SEEDS = 3
+SEEDS = 5
 SHIFT_S = 0.0173
 """The simulator's runs begin so much later each: at other moments between the polls of a policy."""
 

@@ -23,8 +23,8 @@ from schedulers.entanglement.packing import pack
 from schedulers.entanglement.rival_table import rival_table, stay_pairs
 from schedulers.entanglement.tasks import PeriodicTask, TaskSet
 
-BATCH = 64
-"""Rounds between two looks at the clock."""
+LEAST_BATCH, MOST_BATCH, BATCH_WORK = 16, 1024, 32_000
+"""Rounds between two looks at the clock: as many as this many instances are looked at, some 10 ms."""
 
 MOST_STAY_PAIRS = 50_000_000
 """Work of making the table of rivals above which nothing is tried: it takes seconds, uninterrupted."""
@@ -94,7 +94,6 @@ class Changer:
         """
         if self._ground is None:
             return starts
-        clock.say("ruin and recreate")
         ground = self._ground
         first = _state(ground, starts)
         found = [first.copy() for _ in seeds]
@@ -125,13 +124,14 @@ class Changer:
         random = np.random.default_rng(seed)
         room = new_room(ground)
         first, last = COOLING[seed % len(COOLING)]
-        for number in range(0, rounds, BATCH):
+        batch = min(MOST_BATCH, max(LEAST_BATCH, BATCH_WORK // int(ground.instances_of[-1])))
+        for number in range(0, rounds, batch):
             if met or clock.left_s <= 0:
                 return
             done, spent = number / rounds, clock.spent_s / clock.limit_s
             warm = 1 - (spent if spent > done + LATE else done)
             temperature = self._unit * max(last, first * warm)
-            size = min(BATCH, rounds - number)
+            size = min(batch, rounds - number)
             if not try_changes(ground, room, present, best, bound, size, temperature, random):
                 met.append(seed)
                 return

@@ -1,14 +1,15 @@
 """Which demands to admit so that their total weight is greatest: warm start, bounds, search.
 
-The knapsack over all machines bounds, `ruin` improves the first schedule, and small problems go to the
-solver as a whole: first without, then with the bound of the folded relaxation, which is only paid for where
-the first rounds left a gap. Problems with too many instances for that are improved by `ruin` and piece by
-piece (`neighbourhood`).
+The knapsack over all machines bounds, `ruin` improves the first schedule (also beside all that takes one
+worker only), and small problems go to the solver as a whole: first without, then with the bound of the folded
+relaxation, which is only paid for where the first rounds left a gap. Problems with too many instances for
+that are improved by `ruin` and piece by piece (`neighbourhood`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -140,8 +141,8 @@ class _Search:
         self.starts: Starts | None = None
         self.bound = sum(contest.weights)
         self.searched = False
-        self.changer: Changer | None = None
-        self.ruins = 0
+        self._changer: Changer | None = None
+        self._seeds_used = 0
         self.machines: tuple[Machine, ...] = ()
         self.loads: tuple[Machine, ...] = ()
         self.limits: tuple[InstanceLimit, ...] = ()
@@ -219,23 +220,48 @@ class _Search:
         contest = self.contest
         return Placement(contest.tasks, (), contest.hyperperiod_slots, contest.kept, contest.fixed_offsets)
 
+    def _changes(self) -> Changer:
+        if self._changer is None:
+            from schedulers.entanglement.cpsat.ruin import Changer, compile_changes
+
+            self.clock.leave_out(compile_changes)
+            self._changer = Changer(self._placement, self.contest.weights)
+        return self._changer
+
+    def _seeds(self, count: int) -> list[int]:
+        """Give seeds that no part of the search had before."""
+        first = self.options.seed + self._seeds_used
+        self._seeds_used += count
+        return list(range(first, first + count))
+
     def ruin(self, time_limit_s: float, rounds: int | None = None) -> None:
         """Improve the incumbent by many small changes, on all workers where `rounds` does not limit them."""
         if self.starts is None or self.closed or self.clock.left_s <= 0:
             return
-        if self.changer is None:
-            from schedulers.entanglement.cpsat.ruin import Changer, compile_changes
-
-            self.clock.leave_out(compile_changes)
-            self.changer = Changer(self._placement, self.contest.weights)
-        part = self.clock.part(time_limit_s)
-        workers = self.options.workers if rounds is None else 1
-        seeds = [self.options.seed + self.ruins + worker for worker in range(workers)]
-        self.ruins += workers
+        changes, part = self._changes(), self.clock.part(time_limit_s)
+        self.clock.say("ruin and recreate")
+        seeds = self._seeds(self.options.workers if rounds is None else 1)
         rounds = rounds or int(ROUNDS_A_SECOND * time_limit_s) + 1
-        self.starts = self.changer.improve(self.starts, self.bound, rounds, seeds, part)
+        self.starts = changes.improve(self.starts, self.bound, rounds, seeds, part)
         self.clock.stopped |= part.stopped
         self.searched = True
+
+    def beside(self, work: Callable[[], None], time_limit_s: float) -> None:
+        """Do something that takes one worker; the others improve the incumbent meanwhile."""
+        others = self.options.workers - 1
+        if others == 0 or self.starts is None:
+            return work()
+        changes, part = self._changes(), self.clock.part(time_limit_s)
+        rounds, seeds = int(ROUNDS_A_SECOND * time_limit_s) + 1, self._seeds(others)
+        with ThreadPoolExecutor(1) as thread:
+            improved = thread.submit(changes.improve, self.starts, self.bound, rounds, seeds, part)
+            try:
+                work()
+            finally:
+                part.stopped = True  # which the others see
+                found = improved.result()
+                if self.contest.value(found) > self.contest.value(self.starts):
+                    self.starts = found
 
     def polish(self, time_limit_s: float) -> None:
         """Improve the incumbent piece by piece."""
@@ -252,14 +278,14 @@ class _Search:
         """Search with the solver on the whole problem, and piece by piece, until nothing is left open."""
         workers, limit_s = self.options.workers, self.clock.limit_s
         phases: tuple[Callable[[], None], ...] = (
-            self.relax,
+            lambda: self.beside(self.relax, KNAPSACK_SHARE * limit_s),
             lambda: self.ruin(RUIN_SHARE * limit_s, FIRST_ROUNDS),
-            lambda: self.solve(ALONE_SHARE * limit_s, 1),
+            lambda: self.beside(lambda: self.solve(ALONE_SHARE * limit_s, 1), ALONE_SHARE * limit_s),
             lambda: self.ruin(RUIN_SHARE * limit_s),
             lambda: self.solve(FIRST_SHARE * limit_s, workers),
             lambda: self.polish(PIECES_SHARE * limit_s),
             lambda: self.ruin(RUIN_SHARE * limit_s),
-            self.fold,
+            lambda: self.beside(self.fold, FOLDED_SHARE * limit_s),
             lambda: self.solve(self.clock.left_s, workers),
         )
         for phase in phases:

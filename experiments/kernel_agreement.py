@@ -297,7 +297,8 @@ def main(
     write_csv(found, out / "agreement.csv")
     click.echo(table(found))
     agreeing = sum(row.agrees for row in found)
-    click.echo(f"{agreeing} of {len(found)} rows agree: goodput within 3 %, mean delay within 20 % or half a frame")
+    bounds = "goodput within 3 %, mean delay within 20 % or half a frame"
+    click.echo(f"{agreeing} of {len(found)} rows agree: {bounds}")
 
 
 if __name__ == "__main__":

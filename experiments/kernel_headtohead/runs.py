@@ -22,6 +22,7 @@ from experiments.rig import Finished, Request, Rig, run
 
 BATCH = {10: 12, 50: 8, 200: 4}
 """Runs a boot at each rate in Mbit/s: what a run takes differs so much."""
+LEAST_BATCH = 4
 OVERHEAD_S = 12.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +89,11 @@ def _batches(cells: Sequence[Cell]) -> list[list[Cell]]:
     batches: list[list[Cell]] = []
     for cell in cells:
         rate = cell.scenario.rate_mbit
-        fits = [row for row in batches if row[0].scenario.rate_mbit == rate and len(row) < BATCH[rate]]
+        fits = [
+            row
+            for row in batches
+            if row[0].scenario.rate_mbit == rate and len(row) < BATCH.get(rate, LEAST_BATCH)
+        ]
         if fits:
             fits[-1].append(cell)
         else:

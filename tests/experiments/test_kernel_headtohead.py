@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments.kernel_agreement import PLACES, TRAFFIC, Comparison, Figures, chosen_rows, queues_for
+from experiments import kernel_agreement
+from experiments.kernel_agreement import PATHS, TRAFFIC, Comparison, Figures, chosen_rows, queues_for
 from experiments.kernel_headtohead import __main__ as command
 from experiments.kernel_headtohead.capture import Records, match
 from experiments.kernel_headtohead.goals import judge, table
@@ -120,10 +121,17 @@ def test_simulator_and_kernel_agree_within_three_and_twenty_percent() -> None:
 
 
 def test_rows_of_the_agreement_are_chosen_by_traffic_path_and_queue() -> None:
-    everything = chosen_rows((), (), (), ())
+    everything = chosen_rows((), (), ())
     assert {scenario.name for scenario, _ in everything} == {
-        Scenario(*place, kind).name for place in PLACES for kind in TRAFFIC
+        Scenario(*place, kind).name for place in PATHS for kind in TRAFFIC
     }
-    one = chosen_rows(("bbr1",), ("10",), ("80",), ("fq_codel",))
-    assert [(scenario.name, name) for scenario, name in one] == [("10mbit-80ms-bbr1", "fq_codel")]
-    assert chosen_rows((), ("50",), ("80",), ()) == []
+    one = chosen_rows(("bbr1",), ((25, 40),), ("fq_codel",))
+    assert [(scenario.name, name) for scenario, name in one] == [("25mbit-40ms-bbr1", "fq_codel")]
+    assert chosen_rows((), (), ("fq_kodel",)) == []
+
+
+@pytest.mark.parametrize("word", ["25", "25:", "0:20", "25:501", "25:40:1", "1.5:20"])
+def test_what_is_no_path_is_refused(word: str) -> None:
+    result = CliRunner().invoke(kernel_agreement.main, ["--path", word])
+    assert result.exit_code == 2
+    assert "is not RATE:RTT" in result.output

@@ -24,13 +24,13 @@ from schedulers.entanglement.rival_table import RivalTable
 BoolArray = npt.NDArray[np.bool_]
 
 MOST_RUINED = 8
-MOST_TRIED = 48
+MOST_TRIED = 200
 """Tasks that a round tries to put in."""
 
 MOST_SLID = 48
 """Tasks that a round slides."""
 
-ROOM_SHARE = 0.5
+ROOM_SHARE = 0.15
 """How many of the rounds make room."""
 
 STEADY_SHARE = 0.5

@@ -28,7 +28,7 @@ def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(index: 
     count = max(task.flows, 2)
     bounds = bounds_of(network, task.rate_bps, task.interval_s, task.alpha)
     start, interval_ns = bounds.start_bytes, bounds.interval_ns
-    context = QueueContext(count, task.rate_bps, 1500, int(start), 3000, 64 << 20)
+    context = QueueContext(count, task.rate_bps, 1500, int(start), 1500, 64 << 20)
     polled = PolledLimits(deployed, Lfq(context, network, task.alpha), interval_ns * 1e-9, queue_id)
     deployed.set_limits(queue_id, int(start))
     compiled.set_limits(queue_id, int(start))

@@ -8,7 +8,7 @@ from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
 
 HIDDEN = 32
 EARLY_S, EARLY_FALL, EARLY_GROWTH = 0.005, 0.2, 1.0
-"""The early limit where alpha is 1, how it falls with alpha and grows with the round-trip time, before training."""
+"""Before training: the early limit (alpha 1), its fall with alpha, its growth with the round-trip time."""
 _SHAPES = (
     (HIDDEN, FEATURES),
     (HIDDEN, 1),

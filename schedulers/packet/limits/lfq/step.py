@@ -51,6 +51,9 @@ CROWD_SHRINK = 0.9
 EARLY_RTT_S = 0.0105
 """The limit of a flow that has sent its initial window is for paths of up to this round-trip time; for longer
 ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
+SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0
+"""Where the flow's part of the path holds as much as the second, slow start may fill it once: a sender that
+is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
 WORTH_WRITING = 0.02
@@ -279,7 +282,7 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
     memory[BURST_S] += poll.quiet_s + dt_s
     burst = calm & (memory[RTT_S] == 0.0) & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
-    memory[RTT_S] = np.where(burst, memory[BURST_S] - dt_s, memory[RTT_S])
+    memory[RTT_S] = np.where(burst, memory[BURST_S] - 0.5 * dt_s, memory[RTT_S])
     memory[BURST_S] = np.where((poll.quiet_s > 0.0) | (poll.is_new > 0.0), 0.0, memory[BURST_S])
     memory[AGE_PACKETS] += poll.sent_packets
     memory[MEAN_SENT] += 0.05 * (poll.sent_bytes / dt_s - memory[MEAN_SENT])
@@ -325,6 +328,10 @@ def company(
     first = min(max(CROWD_START_S * share, floor), max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
     longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0) ** network.start[2]
     early = np.maximum(early_bytes / flows * longer, floor)
+    bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
+    steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
+    large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
+    early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
     return Company(floor, np.maximum(first, early), early, part)
 
 

@@ -30,9 +30,6 @@ MOST_TRIED = 200
 MOST_SLID = 48
 """Tasks that a round slides."""
 
-ROOM_SHARE = 0.15
-"""How many of the rounds make room."""
-
 STEADY_SHARE = 0.5
 """How often a task gets the same offset in every period where it can, in place of any free starts."""
 
@@ -391,6 +388,7 @@ def try_changes(
     bound: int,
     rounds: int,
     temperature: float,
+    room_share: float,
     random: np.random.Generator,
 ) -> bool:
     """Change a schedule for some rounds.
@@ -409,6 +407,8 @@ def try_changes(
         How many changes to try.
     temperature
         A change that loses ``x`` is accepted with probability ``exp(-x / temperature)``.
+    room_share
+        How many of the rounds make room, from 0 to 1.
     random
         Of the random choices.
 
@@ -424,7 +424,7 @@ def try_changes(
         if centre < 0 or best.value[0] >= bound:
             return False
         changes = 0
-        if random.random() < ROOM_SHARE:
+        if random.random() < room_share:
             changes = _make_room(ground, trial, centre, room, changes, random)
         changes = _ruin(ground, trial, centre, room, changes, random)
         changes = _recreate(ground, trial, centre, room, changes, random)

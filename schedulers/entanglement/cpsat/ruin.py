@@ -29,9 +29,10 @@ LEAST_BATCH, MOST_BATCH, BATCH_WORK = 16, 1024, 32_000
 MOST_STAY_PAIRS = 50_000_000
 """Work of making the table of rivals above which nothing is tried: it takes seconds, uninterrupted."""
 
-COOLING = ((0.2, 0.1), (0.4, 0.03))
-"""First and last temperature, in units of the weight of the median task; seeds use them in turn. The cool
-one is the faster where all tasks look alike, the warm one where few tasks are worth much more than others.
+WAYS = ((0.2, 0.1, 0.15), (0.4, 0.03, 0.5))
+"""First and last temperature, in units of the weight of the median task, and how many of the rounds make
+room; seeds use them in turn. The first way is the faster where all tasks look alike and in large networks,
+the second where few tasks are worth much more than others.
 """
 
 LATE = 0.1
@@ -123,7 +124,7 @@ class Changer:
         bound, rounds, seed = wish
         random = np.random.default_rng(seed)
         room = new_room(ground)
-        first, last = COOLING[seed % len(COOLING)]
+        first, last, room_share = WAYS[seed % len(WAYS)]
         batch = min(MOST_BATCH, max(LEAST_BATCH, BATCH_WORK // int(ground.instances_of[-1])))
         for number in range(0, rounds, batch):
             if met or clock.left_s <= 0:
@@ -132,7 +133,7 @@ class Changer:
             warm = 1 - (spent if spent > done + LATE else done)
             temperature = self._unit * max(last, first * warm)
             size = min(batch, rounds - number)
-            if not try_changes(ground, room, present, best, bound, size, temperature, random):
+            if not try_changes(ground, room, present, best, bound, size, temperature, room_share, random):
                 met.append(seed)
                 return
 

@@ -33,7 +33,7 @@ def run(
             backlog_packets=np.ones(count, np.int64),
             limit_bytes=limits,
         )
-        limits = fair.widen(np.full(count, float(SHORTEST)), counters, DT_S).astype(np.int64)
+        limits = fair.widen(np.full(count, float(SHORTEST)), counters, DT_S, np.zeros(count)).astype(np.int64)
     return [int(value) for value in limits]
 
 

@@ -7,7 +7,7 @@ import pytest
 from linux_qdisc.lab.compare import Path3, Queue, Scenario
 
 pytestmark = pytest.mark.netns
-SHORT = Scenario(10_000_000, 0.04, ("cubic",), 5.0, 2.0)
+SHORT = Scenario(10_000_000, 0.04, ("cubic",), 9.0, 4.0)
 
 
 def test_a_cubic_flow_fills_the_link_and_waits_less_than_half_as_long_as_with_limits_of_one_bdp() -> None:

@@ -258,7 +258,7 @@ def test_the_tree_follows_the_size_of_packets(lab: Lab) -> None:
     )
     assert "limit 4001b" in lab.tc("qdisc", "show", "dev", "v0")
     lab.ip("link", "set", "v0", "mtu", "9000")
-    eventually(lab, "limit 18028b", "tc", "qdisc", "show", "dev", "v0")  # two frames with their headers
+    eventually(lab, "limit 9014b", "tc", "qdisc", "show", "dev", "v0")  # a frame with its header
     assert "limit 4001b" not in lab.tc("qdisc", "show", "dev", "v0")
     lab.ip("link", "set", "v0", "mtu", "1500")
     eventually(lab, "limit 4001b", "tc", "qdisc", "show", "dev", "v0")

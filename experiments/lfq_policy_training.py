@@ -135,19 +135,19 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
     paces = [np.array([np.log(up), np.log(down), calm]) for up in PACES_UP for down in PACES_DOWN]
     paced, found = judge.best([fitted._replace(pace=pace) for pace in paces])
     print("paces:", np.round(found, 5), flush=True)
-    paces = [np.array([*paced.pace[:2], np.log(calm)]) for calm in PACES_CALM]
-    paced, found = judge.best([paced._replace(pace=pace) for pace in paces])
+    before_loss = [np.array([*paced.pace[:2], np.log(pace)]) for pace in PACES_CALM]
+    paced, found = judge.best([paced._replace(pace=pace) for pace in before_loss])
     print("paces before a loss:", np.round(found, 5), "chosen:", np.exp(paced.pace), flush=True)
     first = paced.start[0]
     starts = [np.array([first + np.log(s), paced.start[1], g]) for s in STARTS for g in GROWTHS]
     chosen, found = judge.best([paced._replace(start=start) for start in starts])
     print("starts:", np.round(found, 5), flush=True)
-    chosen, found = judge.best([chosen._replace(start=start_of(chosen.start, fall)) for fall in FALLS])
+    chosen, found = judge.best([chosen._replace(start=with_fall(chosen.start, fall)) for fall in FALLS])
     print("falls:", np.round(found, 5), "chosen:", np.exp(chosen.start[0]), chosen.start[1:], flush=True)
     return chosen
 
 
-def start_of(start: Float64, fall: float) -> Float64:
+def with_fall(start: Float64, fall: float) -> Float64:
     """Give the early limit another dependence on alpha."""
     middle = np.log(PREFERENCES[DEFAULT_PREFERENCE])
     return np.array([start[0] + (fall - start[1]) * middle, fall, start[2]])

@@ -27,6 +27,7 @@ INITIAL_DELAY_S = 0.02
 MIN_INITIAL_FRAMES = 10
 """... and at least an initial window (RFC 6928)."""
 MIN_LIMIT_FRAMES = 1
+"""No limit is below this: a queue that does not hold a whole frame never sends one."""
 MAX_LIMIT_DELAY_S = 2.0
 MAX_LIMIT_BYTES = 2**31 - 1
 

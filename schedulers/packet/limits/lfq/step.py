@@ -29,7 +29,7 @@ AGE_PACKETS, DROP_SHARE, WAS_DROPPING, LOG_LIMIT, SINCE_POLLS, PEAK = 12, 13, 14
 CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21, 22, 23
 BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
 ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
-EARLY_FOR_S, HELD_BYTES, HELD_LEFT, BURST_S = 32, 33, 34, 35
+EARLY_FOR_RTT_S, HELD_BYTES, HELD_LEFT_BYTES, BURST_S = 32, 33, 34, 35
 MEMORY = 36
 
 # Places of what is remembered of the whole link.
@@ -47,7 +47,7 @@ CROWD_REPAIR_S = 0.02
 CROWD_START_S = 0.1
 """... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
 CROWD_SHRINK = 0.9
-"""A limit that is above its part of that time falls to this share at each poll, even below what waits."""
+"""A limit above its part of what may wait for repairs falls to this share at each poll, not to `SHRINK`."""
 EARLY_RTT_S = 0.0105
 """The limit of a flow that has sent its initial window is for paths of up to this round-trip time; for longer
 ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
@@ -165,8 +165,8 @@ class Company(NamedTuple):
 def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
     """Give the limit of a flow that has sent its initial window: a time at the link's rate.
 
-    It is short: a loss soon ends slow start before it overshoots far. The network raises it for flows whose
-    first packets come in bursts far apart, as they do over long paths.
+    It is short: a loss soon ends slow start before it overshoots far. `company` divides it among the flows
+    and makes it longer for those whose handshake tells of a long path.
     """
     start_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
     return max(start_s * rate_bps / 8.0, EARLY_FRAMES * frame_bytes)
@@ -465,8 +465,8 @@ def apply(
     begins = age < INITIAL_WINDOW_FRAMES
     # Set anew when more is known of the path: its length shows only after a window.
     grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
-    grown_up |= calm & ~begins & (memory[RTT_S] != memory[EARLY_FOR_S])
-    memory[EARLY_FOR_S] = np.where(grown_up, memory[RTT_S], memory[EARLY_FOR_S])
+    grown_up |= calm & ~begins & (memory[RTT_S] != memory[EARLY_FOR_RTT_S])
+    memory[EARLY_FOR_RTT_S] = np.where(grown_up, memory[RTT_S], memory[EARLY_FOR_RTT_S])
     base = np.where(grown_up, np.log(among.early_bytes), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
     change = np.where(calm & begins, 0.0, change)
@@ -486,9 +486,9 @@ def apply(
     # which one is dropped again costs a timeout.
     dropped = poll.dropped_packets > 0.0
     memory[HELD_BYTES] = np.where(dropped, np.minimum(limit, among.part_bytes), memory[HELD_BYTES])
-    left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT] - poll.sent_bytes)
-    memory[HELD_LEFT] = np.maximum(left, 0.0)
-    room = np.maximum(room, np.where(memory[HELD_LEFT] > 0.0, memory[HELD_BYTES], 0.0))
+    left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT_BYTES] - poll.sent_bytes)
+    memory[HELD_LEFT_BYTES] = np.maximum(left, 0.0)
+    room = np.maximum(room, np.where(memory[HELD_LEFT_BYTES] > 0.0, memory[HELD_BYTES], 0.0))
     size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)

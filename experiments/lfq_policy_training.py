@@ -39,10 +39,11 @@ PACES_DOWN = (0.015, 0.03, 0.06)
 PACES_CALM = (0.1, 0.3, 1.0)
 STARTS = (0.5, 0.7, 1.0, 1.4, 2.0)
 """Factors on the early limit..."""
-GROWTHS = (1.0, 1.4, 1.8)
-"""... and exponents of how it grows with the round-trip time."""
+SHARES = (0.35, 0.5, 0.7)
+"""... and shares of the bandwidth-delay product that it is at least, where that is known."""
 FALLS = (0.1, 0.2, 0.4, 0.6)
 """How it falls with alpha; it stays for the balanced preference."""
+LONGEST_S = 24.0
 VALIDATION_SEED = 1_000_003
 JUDGED_PACKETS = 30_000.0
 
@@ -97,7 +98,7 @@ def _round(
         with np.load(path) as stored:
             return Samples(**stored)
     count, packets = schedule.rounds[number]
-    ranges = Ranges(senders=senders, most_packets=packets)
+    ranges = Ranges(senders=senders, most_packets=packets, longest_s=LONGEST_S)
     begins = range(number * 1_000_000, number * 1_000_000 + count, CHUNK)
     work = [(seed, begin, theta, ranges) for begin in begins]
     parts = list(each(_chunk, work, jobs, f"round {number + 1}"))
@@ -139,7 +140,7 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
     paced, found = judge.best([paced._replace(pace=pace) for pace in before_loss])
     print("paces before a loss:", np.round(found, 5), "chosen:", np.exp(paced.pace), flush=True)
     first = paced.start[0]
-    starts = [np.array([first + np.log(s), paced.start[1], g]) for s in STARTS for g in GROWTHS]
+    starts = [np.array([first + np.log(s), paced.start[1], g]) for s in STARTS for g in SHARES]
     chosen, found = judge.best([paced._replace(start=start) for start in starts])
     print("starts:", np.round(found, 5), flush=True)
     chosen, found = judge.best([chosen._replace(start=with_fall(chosen.start, fall)) for fall in FALLS])
@@ -185,7 +186,8 @@ def main() -> None:
         work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
         fits = list(each(_fitted, work, jobs, "fits"))
         print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
-        judge = Judge(schedule.judged, Ranges(senders=senders, most_packets=JUDGED_PACKETS), jobs)
+        ranges = Ranges(senders=senders, most_packets=JUDGED_PACKETS, longest_s=LONGEST_S)
+        judge = Judge(schedule.judged, ranges, jobs)
         chosen = choose([unpack(theta) for theta, _ in fits], judge)
     save_network(arguments.out / "lfq.npz", chosen)
     card = {"schema": 1, "seed": arguments.seed, "senders": senders, **asdict(schedule)}

@@ -15,7 +15,7 @@ from qos.simulation.polling import IDLE_S
 from qos.simulation.simulation import Simulation
 from schedulers.packet.layout import Records
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.step import LINK_MEMORY, MEMORY, Float64, Network, Poll
+from schedulers.packet.limits.lfq.step import LINK_MEMORY, MEMORY, Beginning, Float64, Network, Poll
 
 Int64 = NDArray[np.int64]
 
@@ -41,19 +41,19 @@ class Bounds(NamedTuple):
     frame_bytes: float
     link_bytes_s: float
     start_bytes: float
-    early_bytes: float
+    beginning: Beginning
     least_bytes: float
     most_bytes: float
 
 
 def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float) -> Bounds:
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
-    early = step.early_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
+    beginning = step.beginning_of(network, rate_bps, alpha, FRAME_BYTES)
     start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
     least = step.LEAST_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
     interval_ns = round(interval_s * NS)
-    return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, early, least, MOST_BYTES)
+    return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, beginning, least, MOST_BYTES)
 
 
 class Progress(NamedTuple):
@@ -136,7 +136,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     _remember(memory, poll, dt_s)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
     among = _company(
-        network, memory, bounds.link_bytes_s, bounds.early_bytes, bounds.least_bytes, bounds.frame_bytes
+        network, memory, bounds.link_bytes_s, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
     )
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes

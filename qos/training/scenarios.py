@@ -28,6 +28,9 @@ PAPER_RATES_BPS = (2e6, 100e6)
 PAPER_RTTS_S = (0.002, 0.06)
 INTERVAL_RANGE_S = (0.01, 0.1)
 ALPHA_RANGE = (0.3, 40.0)
+DURATION_RANGE_S = (2.0, 8.0)
+LONG_SHARE = 0.25
+"""So many scenarios are longer than `DURATION_RANGE_S`, where longer ones are drawn."""
 MOST_FLOWS = 200
 LOSS_BASED = ("newreno", "cubic", "bic")
 SENDERS = ("newreno", "cubic", "bic", "bbr", "vegas")
@@ -93,15 +96,30 @@ class Ranges:
         A scenario whose link could carry more packets is given a lower rate: bounds the cost.
     kinds
         Which kinds of scenario, a subset of `KINDS`.
+    longest_s
+        Duration of the longest scenario: beyond `DURATION_RANGE_S`, a part of them are longer, at lower rates.
+        Over long paths the cycles of a loss-based sender take seconds; what a limit is worth then shows only
+        after several.
     """
 
     senders: tuple[str, ...] = SENDERS
     most_packets: float = 60_000.0
     kinds: tuple[str, ...] = tuple(KINDS)
+    longest_s: float = DURATION_RANGE_S[1]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _duration_s(chance: float, longest_s: float) -> float:
+    """Turn a number from 0 to 1 into a duration."""
+    low, high = DURATION_RANGE_S
+    if longest_s <= high:
+        return low + (high - low) * chance
+    if chance < 1.0 - LONG_SHARE:
+        return low + (high - low) * chance / (1.0 - LONG_SHARE)
+    return high * (longest_s / high) ** ((chance - 1.0 + LONG_SHARE) / LONG_SHARE)
 
 
 def _transport(rng: np.random.Generator, buffer_bytes: int, kind: str) -> Transport:
@@ -240,7 +258,7 @@ def draw_task(seed: int, index: int, ranges: Ranges | None = None) -> Task:
     chances = np.array([KINDS[kind] for kind in ranges.kinds])
     kind = str(rng.choice(ranges.kinds, p=chances / chances.sum()))
     count = _count(rng, kind)
-    duration_s = float(rng.uniform(2.0, 8.0))
+    duration_s = _duration_s(float(rng.random()), ranges.longest_s)
     paper = kind == "paper"
     rate = _log_uniform(rng, *(PAPER_RATES_BPS if paper else RATE_RANGE_BPS))
     rate = min(rate, ranges.most_packets * PACKET_BYTES * 8 / duration_s)

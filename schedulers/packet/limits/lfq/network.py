@@ -7,8 +7,8 @@ import numpy as np
 from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
 
 HIDDEN = 32
-EARLY_S, EARLY_FALL, EARLY_GROWTH = 0.005, 0.2, 1.0
-"""Before training: the early limit (alpha 1), its fall with alpha, its growth with the round-trip time."""
+EARLY_S, EARLY_FALL, EARLY_BDP = 0.007, 0.4, 0.5
+"""Before training: the early limit (alpha 1), its fall with alpha, its least share of a known path."""
 _SHAPES = (
     (HIDDEN, FEATURES),
     (HIDDEN, 1),
@@ -63,6 +63,6 @@ def first_network(seed: int) -> Network:
         output=np.zeros((1, HIDDEN)),
         direct=np.zeros((1, FEATURES)),
         bias=np.zeros(1),
-        start=np.array([np.log(EARLY_S), EARLY_FALL, EARLY_GROWTH]),
+        start=np.array([np.log(EARLY_S), EARLY_FALL, EARLY_BDP]),
         pace=np.log(np.array([0.05, 0.05, 0.2])),
     )

@@ -24,8 +24,8 @@ from schedulers.packet.limits.lfq.step import (
     Network,
     Poll,
     apply,
+    beginning_of,
     company,
-    early_limit_bytes,
     evaluate,
     features,
     measure,
@@ -85,7 +85,7 @@ class Lfq:
         self._frame = float(context.mtu_bytes)
         self._least = float(context.min_limit_bytes)
         self._link_bytes_s = context.rate_bps / 8
-        self._early = early_limit_bytes(network, context.rate_bps, alpha, self._frame)
+        self._beginning = beginning_of(network, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
@@ -105,7 +105,7 @@ class Lfq:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        among = company(self.network, memory, self._link_bytes_s, self._early, self._least, self._frame)
+        among = company(self.network, memory, self._link_bytes_s, self._beginning, self._least, self._frame)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])

@@ -37,23 +37,29 @@ LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
 LINK_MEMORY = 5
 
 INITIAL_WINDOW_FRAMES = 10
+FIRST_FRAMES = 11
+"""A flow that begins may queue an initial window (RFC 6928) and what ends the handshake before it..."""
+FIRST_PRICE = 0.25
+"""... unless waiting for so much would cost more than this, in shares of the rate..."""
+LEAST_FIRST_FRAMES = 4
+"""... but always so many frames: a burst that loses all but its head waits for a timeout."""
 LEAST_FRAMES = 1
 """No limit is below this. A sender with fewer packets waits for timeouts, but over a short path at a low
 rate, or among many flows, the link is busy all the same; where more is needed is left to the network."""
 EARLY_FRAMES = 3
 """The early limit is at least this: fewer in flight cannot repair a loss (RFC 5681: three duplicates)."""
-CROWD_REPAIR_S = 0.02
-"""Limits longer than their flows wish, to repair losses, may together make a packet wait for this long."""
-CROWD_START_S = 0.1
-"""... and the first limits of all flows together for this long, CoDel's interval (RFC 8289)."""
-CROWD_SHRINK = 0.9
+CROWD_REPAIR_S = 0.01
+"""Limits longer than their flows wish, to repair losses, may together make a packet wait for this long..."""
+ALONE_REPAIR_S = 0.1
+"""... and that of a flow which is alone for this long, CoDel's interval (RFC 8289)."""
+CROWD_FIRST_S = 0.025
+CROWD_FIRST_WINDOWS = 1.5
+"""First limits of all flows together are so much of the link, or so many first windows where that is more."""
+CROWD_SHRINK = 0.5
 """A limit above its part of what may wait for repairs falls to this share at each poll, not to `SHRINK`."""
-EARLY_RTT_S = 0.0105
-"""The limit of a flow that has sent its initial window is for paths of up to this round-trip time; for longer
-ones it is longer in proportion, or slow start would end with a window far below what the path holds."""
 SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0
-"""Where the flow's part of the path holds as much as the second, slow start may fill it once: a sender that
-is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
+"""Where the flow's part of the path holds as much as the second, slow start may fill it once more: a sender
+that is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
 WORTH_WRITING = 0.02
@@ -61,7 +67,7 @@ WORTH_WRITING = 0.02
 ROOM_FRAMES = 1.0
 """A limit does not fall to less than what waits and so many frames."""
 MOST_ROOM_FRAMES = 10.0
-"""Room for what was dropped is at most the wished limit and so many frames."""
+"""Room for what was dropped is at most so many frames: a slow start that overshoots would fill any."""
 SHRINK = 0.99
 """A limit below what waits falls to this share at each poll."""
 HELD_ROUNDS = 2.0
@@ -123,8 +129,9 @@ class Network(NamedTuple):
     bias
         Shape ``(1,)``.
     start
-        Shape ``(3,)``: logarithm of the early limit in seconds where alpha is 1, how it falls with alpha and
-        how it grows with the round-trip time, as exponents: see `early_limit_bytes` and `company`.
+        Shape ``(3,)``: logarithm of the early limit in seconds where alpha is 1 and the exponent with which it
+        falls with alpha, see `beginning_of`; and the share of the bandwidth-delay product that it is at least,
+        where the round-trip time is known, see `company`.
     pace
         Shape ``(3,)``: what part of the way to the best limit a poll goes, up and down, and either way before
         the first loss, as logarithms.
@@ -162,19 +169,40 @@ class Company(NamedTuple):
     part_bytes: float
 
 
-def early_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
-    """Give the limit of a flow that has sent its initial window: a time at the link's rate.
+class Beginning(NamedTuple):
+    """What a flow that is alone may queue before its first loss.
 
-    It is short: a loss soon ends slow start before it overshoots far. `company` divides it among the flows
-    and makes it longer for those whose handshake tells of a long path.
+    Attributes
+    ----------
+    first_bytes
+        Limit of a flow that begins: mostly an initial window, which comes at once.
+    early_bytes
+        Limit of a flow that has sent its initial window, where nothing is known of the path.
     """
-    start_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
-    return max(start_s * rate_bps / 8.0, EARLY_FRAMES * frame_bytes)
+
+    first_bytes: float
+    early_bytes: float
+
+
+def beginning_of(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> Beginning:
+    """Give the limits before the first loss on a link of a rate.
+
+    The early limit is short: a loss soon ends slow start before it overshoots far. `company` divides it among
+    the flows and makes it longer for those whose handshake tells of a long path.
+    """
+    price_s = FIRST_PRICE / alpha
+    least, most = LEAST_FIRST_FRAMES * frame_bytes, FIRST_FRAMES * frame_bytes
+    early_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
+    return Beginning(
+        min(max(price_s * rate_bps / 8.0, least), most),
+        max(early_s * rate_bps / 8.0, EARLY_FRAMES * frame_bytes),
+    )
 
 
 def start_limit_bytes(network: Network, rate_bps: float, alpha: float, frame_bytes: float) -> float:
-    """Give the limit of a flow that begins: at least an initial window (RFC 6928), which comes at once."""
-    return max(early_limit_bytes(network, rate_bps, alpha, frame_bytes), INITIAL_WINDOW_FRAMES * frame_bytes)
+    """Give the limit of a queue in which no flow has been seen."""
+    beginning = beginning_of(network, rate_bps, alpha, frame_bytes)
+    return max(beginning.first_bytes, beginning.early_bytes)
 
 
 def measure(memory: Float64, link: Float64, poll: Poll, dt_s: float, frame_bytes: float) -> None:
@@ -279,9 +307,10 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[PEAK] = np.maximum(memory[PEAK] * 0.98, occupancy)
     # The handshake and the first window are a round-trip time apart, known to within an interval. (Later
     # bursts may be nearer: a window does not come in one piece.)
-    calm = (memory[EVENTS] == 0.0) & (poll.is_new == 0.0)
     memory[BURST_S] += poll.quiet_s + dt_s
-    burst = calm & (memory[RTT_S] == 0.0) & (poll.quiet_s > 0.0) & (poll.quiet_s < MOST_RTT_S)
+    paused = (poll.quiet_s > 0.0) | (memory[AGE_PACKETS] == 1.0)
+    first = (memory[EVENTS] == event) & (poll.is_new == 0.0) & (memory[RTT_S] == 0.0)
+    burst = paused & first & (poll.quiet_s < MOST_RTT_S)
     memory[RTT_S] = np.where(burst, memory[BURST_S] - 0.5 * dt_s, memory[RTT_S])
     memory[BURST_S] = np.where((poll.quiet_s > 0.0) | (poll.is_new > 0.0), 0.0, memory[BURST_S])
     memory[AGE_PACKETS] += poll.sent_packets
@@ -296,7 +325,7 @@ def company(
     network: Network,
     memory: Float64,
     link_bytes_s: float,
-    early_bytes: float,
+    beginning: Beginning,
     least_bytes: float,
     frame_bytes: float,
 ) -> Company:
@@ -310,8 +339,8 @@ def company(
         As of `remember`.
     link_bytes_s
         Rate of the link, bytes/s.
-    early_bytes
-        See `early_limit_bytes`.
+    beginning
+        From `beginning_of`.
     least_bytes
         Least limit that the queue takes.
     frame_bytes
@@ -323,12 +352,12 @@ def company(
     flows = total * total / (sent * sent).sum()
     share = link_bytes_s / flows
     floor = max(LEAST_FRAMES * frame_bytes, least_bytes)
-    # One flow alone may take as long as its first window may.
-    part = max(max(CROWD_REPAIR_S, CROWD_START_S / flows) * share, floor)
-    first = min(max(CROWD_START_S * share, floor), max(INITIAL_WINDOW_FRAMES * frame_bytes, floor))
-    longer = np.maximum(memory[RTT_S] / EARLY_RTT_S, 1.0) ** network.start[2]
-    early = np.maximum(early_bytes / flows * longer, floor)
+    part = max(max(CROWD_REPAIR_S, ALONE_REPAIR_S / flows) * share, floor)
+    window = beginning.first_bytes
+    crowd = max(CROWD_FIRST_S * link_bytes_s, CROWD_FIRST_WINDOWS * window)
+    first = max(min(crowd / flows, window), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
+    early = np.maximum(max(beginning.early_bytes / flows, floor), network.start[2] * bdp)
     steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
     large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
     early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
@@ -464,8 +493,10 @@ def apply(
     age = memory[AGE_PACKETS]
     begins = age < INITIAL_WINDOW_FRAMES
     # Set anew when more is known of the path: its length shows only after a window.
-    grown_up = calm & ~begins & (age - poll.sent_packets < INITIAL_WINDOW_FRAMES)
-    grown_up |= calm & ~begins & (memory[RTT_S] != memory[EARLY_FOR_RTT_S])
+    untried = calm | ((memory[EVENTS] == 1.0) & (memory[SINCE_POLLS] == 0.0))  # no loss before this poll
+    grown_up = age - poll.sent_packets < INITIAL_WINDOW_FRAMES
+    grown_up |= memory[RTT_S] != memory[EARLY_FOR_RTT_S]
+    grown_up &= untried & ~begins
     memory[EARLY_FOR_RTT_S] = np.where(grown_up, memory[RTT_S], memory[EARLY_FOR_RTT_S])
     base = np.where(grown_up, np.log(among.early_bytes), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
@@ -476,8 +507,8 @@ def apply(
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)
     allowance += RETURNED_SHARE * frame_bytes * poll.dropped_packets
     # A sender that does not heed losses gets no more than a sender that does needs.
-    most_room = np.exp(wanted) + MOST_ROOM_FRAMES * frame_bytes
-    most_room = np.minimum(most_room, np.maximum(among.part_bytes - np.exp(wanted), 0.0))
+    most_room = np.maximum(among.part_bytes - np.exp(wanted), 0.0)
+    most_room = np.minimum(most_room, MOST_ROOM_FRAMES * frame_bytes)
     memory[ALLOWANCE] = np.minimum(allowance, most_room)
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
     shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)

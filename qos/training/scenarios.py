@@ -97,9 +97,9 @@ class Ranges:
     kinds
         Which kinds of scenario, a subset of `KINDS`.
     longest_s
-        Duration of the longest scenario: beyond `DURATION_RANGE_S`, a part of them are longer, at lower rates.
-        Over long paths the cycles of a loss-based sender take seconds; what a limit is worth then shows only
-        after several.
+        Duration of the longest scenario. Beyond `DURATION_RANGE_S` a part of them are longer, at lower
+        rates: over long paths the cycles of a loss-based sender take seconds, and what a limit is worth
+        shows only after several.
     """
 
     senders: tuple[str, ...] = SENDERS

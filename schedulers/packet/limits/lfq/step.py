@@ -59,7 +59,7 @@ CROWD_SHRINK = 0.5
 """A limit above its part of what may wait for repairs falls to this share at each poll, not to `SHRINK`."""
 SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0
 """Where the flow's part of the path holds as much as the second, slow start may fill it once more: a sender
-that is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
+that is cut at half of that needs as many round-trip times to come back. Between them, something between."""
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
 WORTH_WRITING = 0.02
@@ -129,9 +129,9 @@ class Network(NamedTuple):
     bias
         Shape ``(1,)``.
     start
-        Shape ``(3,)``: logarithm of the early limit in seconds where alpha is 1 and the exponent with which it
-        falls with alpha, see `beginning_of`; and the share of the bandwidth-delay product that it is at least,
-        where the round-trip time is known, see `company`.
+        Shape ``(3,)``: logarithm of the early limit in seconds where alpha is 1 and the exponent with which
+        it falls with alpha, see `beginning_of`; and the share of the bandwidth-delay product that it is at
+        least, where the round-trip time is known, see `company`.
     pace
         Shape ``(3,)``: what part of the way to the best limit a poll goes, up and down, and either way before
         the first loss, as logarithms.

@@ -2,10 +2,11 @@
 
 `python -m experiments.lfq_training [--variant offline-0.01|offline-10|online-10] [--minutes M] [--out DIR]`
 
-Writes the weights, the learning curve as CSV and a plot, and every minute a checkpoint from which
-`--resume FILE` goes on. With the same seed and the same number of batches the weights are the same, on any
-number of processes and whether or not training was interrupted. Most time goes into many small products of
-matrices: with several jobs a core, set OPENBLAS_NUM_THREADS=1.
+Writes the weights (the average of the iterates, see `qos.training.lfq_2020`), the learning curve as CSV and
+a plot, and every minute a checkpoint from which `--resume FILE` goes on. With the same seed and the same
+number of batches the weights are the same, on any number of processes and whether or not training was
+interrupted. Most time goes into many small products of matrices: with several jobs a core, set
+OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from qos.training.lfq_2020 import (
     Networks,
     Plan,
     Step,
-    held_out_reward,
+    held_out_rewards,
     train,
 )
-from schedulers.packet.lfq_2020.weights import WEIGHTS, save_weights
+from schedulers.packet.lfq_2020.weights import WEIGHTS, load_weights, save_weights
 
 EVERY = 50
 """The curve has a point after so many batches, their mean."""
@@ -72,6 +73,7 @@ def _save(path: Path, networks: Networks, progress: Progress) -> None:
         new,
         actor=networks.actor,
         critic=networks.critic,
+        average=networks.average,
         progress=[progress.batches, progress.elapsed_s],
         curve=np.array(progress.curve).reshape(-1, len(COLUMNS)),
         recent=np.array(progress.recent).reshape(-1, 3),
@@ -82,7 +84,9 @@ def _save(path: Path, networks: Networks, progress: Progress) -> None:
 def _load(path: Path) -> tuple[Networks, Progress]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            networks = Networks(stored["actor"], stored["critic"])
+            networks = Networks.beginning_with(stored["actor"], stored["critic"])
+            if "average" in stored:  # checkpoints had none before
+                networks.average[:] = stored["average"]
             batches, elapsed_s = stored["progress"].tolist()
             curve, recent = (list(map(tuple, stored[name].tolist())) for name in ("curve", "recent"))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as problem:
@@ -105,7 +109,7 @@ def _plot(folder: Path, name: str, curve: list[tuple[float, ...]]) -> None:
 
 
 def _write(folder: Path, name: str, networks: Networks, progress: Progress) -> None:
-    save_weights(folder / f"{name}.npz", networks.actor)
+    save_weights(folder / f"{name}.npz", networks.average)
     with (folder / f"{name}.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
@@ -114,10 +118,26 @@ def _write(folder: Path, name: str, networks: Networks, progress: Progress) -> N
         _plot(folder, name, progress.curve)
 
 
+def _judge(variant: str, networks: Networks, flows: int) -> None:
+    """Print mean rewards over flows that training did not draw, and how far they are from what ships."""
+    alpha = float(variant.split("-")[1])
+    ships = held_out_rewards(load_weights(variant), alpha, flows)
+    print(f"mean reward over {flows} whole flows that training did not draw: what ships {ships.mean():.4f}")
+    for name, weights in (("average", networks.average), ("last iterate", networks.actor)):
+        rewards = held_out_rewards(weights, alpha, flows)
+        gain = rewards - ships
+        error = gain.std(ddof=1) / np.sqrt(flows)
+        print(
+            f"{name} {rewards.mean():.4f}, which is {gain.mean():+.4f} (standard error {error:.4f})",
+            flush=True,
+        )
+
+
 def _check(arguments: argparse.Namespace) -> None:
     check_whole("--jobs", arguments.jobs, 1, 4096)
     check_whole("--lag", arguments.lag, 0, 64)
     check_whole("--batches", arguments.batches, 1, 10**9)
+    check_whole("--judge", arguments.judge, 2, 10**6)
     check_whole("--seed", arguments.seed, 0, HELD_OUT_SEED - 1)
     check_range("--minutes", arguments.minutes, 0, 1e6)
 
@@ -132,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="below 2^31")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--lag", type=int, default=0, help="batches simulated ahead (see docs/lfq.md)")
+    parser.add_argument("--judge", type=int, default=150, metavar="FLOWS", help="flows to judge weights by")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from this checkpoint")
     parser.add_argument("--out", type=Path, default=Path("results/lfq_training"))
     arguments = parser.parse_args()
@@ -157,8 +178,7 @@ def main() -> None:
     if networks is not None:
         _save(checkpoint, networks, progress)
         _write(arguments.out, arguments.variant, networks, progress)
-        reward = held_out_reward(networks.actor, float(alpha))
-        print(f"mean reward over 150 whole flows that training did not draw: {reward:.4f}")
+        _judge(arguments.variant, networks, arguments.judge)
 
 
 if __name__ == "__main__":

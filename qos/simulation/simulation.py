@@ -15,7 +15,7 @@ from qos.simulation.layout import DONE, NEEDS_EVENTS, State
 from qos.simulation.paths import Paths, find_paths
 from qos.simulation.result import Distribution, Result, collect, delay_distribution, sojourn_distribution
 from qos.simulation.scenario import RateFunction, Scenario, check_whole
-from qos.simulation.state import bind, copied, grown, memory_bytes, set_rate
+from qos.simulation.state import bind, copied, grown, memory_bytes, overwrite, set_rate
 
 Int64 = NDArray[np.int64]
 
@@ -177,9 +177,7 @@ class Simulation:
         """Go back to a snapshot of this simulation, in the same memory where it still fits."""
         same = zip(self._state, snapshot.state, strict=True)
         if all(array.shape == start.shape for array, start in same):
-            for array, start in zip(self._state, snapshot.state, strict=True):
-                if start is not snapshot.state.parameters:
-                    np.copyto(array, start)
+            overwrite(self._state, snapshot.state)
             self._state = self._state._replace(parameters=snapshot.state.parameters)
             bind(self._state)
         else:

@@ -22,9 +22,25 @@ def bind(state: State) -> None:
 
 def copied(state: State) -> State:
     """Copy all that a run changes; the copy runs on by itself. Nothing ever writes the parameters: shared."""
-    copy = State(*(array if array is state.parameters else array.copy() for array in state))
+    copy = State(*(array if array is state.parameters else _copy(array) for array in state))
     bind(copy)
     return copy
+
+
+def overwrite(state: State, start: State) -> None:
+    """Make all that a run changes as it was in another state, whose arrays have the same shapes."""
+    for array, source in zip(state, start, strict=True):
+        if source is not start.parameters:
+            np.copyto(_plain(array), _plain(source))
+
+
+def _copy(array: NDArray[Any]) -> NDArray[Any]:
+    return _plain(array).copy().view(array.dtype)
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """View records as bytes: numpy copies records field by field, which takes 17 times as long."""
+    return array if array.dtype.names is None else array.view(np.uint8)
 
 
 def grown(state: State, need: int) -> State:

@@ -3,6 +3,11 @@
 Offline: each flow of a batch is simulated to a decision instant and continued twice, with one packet more
 and one less; the better limit is the label. Online: each flow is simulated once, with one packet more or
 less by a fair coin, and a critic's prediction of the reward says whether that was good.
+
+What learns is the paper's: plain stochastic gradient descent at a constant rate, whose iterates sway without
+end. What is kept is more: beside the last iterate, an average of all of them with weights that grow with
+the third power of their number (O. Shamir and T. Zhang, "Stochastic Gradient Descent for Non-smooth
+Optimization", ICML 2013, polynomial-decay averaging with eta = 3). It changes nothing of the training.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.context import ForkContext
 
 import numpy as np
@@ -19,7 +25,7 @@ from qos.simulation.scenario import Flow, Scenario, dumbbell
 from qos.simulation.simulation import Simulation, prepare
 from schedulers.packet.lfq_2020 import memory as place
 from schedulers.packet.lfq_2020.weights import packed
-from schedulers.packet.registry import UNLIMITED, queue
+from schedulers.packet.registry import UNLIMITED, QueueConfiguration, queue
 
 Float64 = NDArray[np.float64]
 
@@ -27,6 +33,8 @@ LEARNING_RATE = 0.01
 OFFLINE_BATCH, ONLINE_BATCH = 20, 40
 MSS_BYTES = 1446
 REWARD_UNIT = 1e6
+AVERAGE_POWER = 3
+"""The average's weight of iterate `t` grows as `t` to this power: 94 % of it are the later half of them."""
 BASE_DURATION_S = 5.0
 HELD_OUT_SEED = 2**31
 """Of the flows that a policy is judged by; seeds of training are smaller."""
@@ -77,10 +85,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Networks:
-    """The actor's weights and the critic's; training changes them in place."""
+    """The actor's weights, the critic's, and the actor's average so far; training changes them in place."""
 
     actor: Float64
     critic: Float64
+    average: Float64
+
+    @classmethod
+    def beginning_with(cls, actor: Float64, critic: Float64) -> Networks:
+        """Take networks of which there is no average yet; the actor itself is the first one."""
+        return cls(actor, critic, actor.copy())
 
 
 @dataclass(frozen=True)
@@ -161,25 +175,55 @@ def descend(weights: Float64, inputs: Float64, slope: Float64, rate: float = LEA
         error = before
 
 
-def draw_scenario(seed: int, iteration: int, index: int) -> tuple[Scenario, float, float]:
-    """Draw a flow as the paper does: the scenario, when the experiment may begin, and a coin of -1 or 1."""
+@dataclass(frozen=True)
+class _Draw:
+    """What is drawn of a flow; `coin` is -1 or 1."""
+
+    rate_bps: int
+    rtt_s: float
+    sender: str
+    duration_s: float
+    begin_s: float
+    coin: float
+
+
+def _draw(seed: int, iteration: int, index: int) -> _Draw:
     rng = np.random.default_rng([seed, iteration, index])
     rate_bps = round(rng.uniform(5e6, 25e6))
     rtt_s = rng.uniform(0.005, 0.025)
     sender = "newreno" if rng.random() < 0.5 else "bic"
     duration_s = BASE_DURATION_S + rng.uniform(-BASE_DURATION_S / 4, BASE_DURATION_S / 4)
     begin_s = rng.uniform(0, duration_s / 2)
-    coin = -1.0 if rng.random() < 0.5 else 1.0
+    return _Draw(rate_bps, rtt_s, sender, duration_s, begin_s, -1.0 if rng.random() < 0.5 else 1.0)
+
+
+def draw_scenario(seed: int, iteration: int, index: int) -> tuple[Scenario, float, float]:
+    """Draw a flow as the paper does: the scenario, when the experiment may begin, and a coin of -1 or 1."""
+    drawn = _draw(seed, iteration, index)
     scenario = dumbbell(
-        (Flow(sender, "left", "right"),),
-        rate_bps=rate_bps,
-        rtt_s=rtt_s,
-        queue=queue(
-            "fq", flows=1, limit_packets=UNLIMITED, flow_limit_packets=UNLIMITED, per_packet="lfq-2020"
-        ),
-        duration_s=duration_s,
+        (Flow(drawn.sender, "left", "right"),),
+        rate_bps=drawn.rate_bps,
+        rtt_s=drawn.rtt_s,
+        queue=_queue(),
+        duration_s=drawn.duration_s,
     )
-    return scenario, begin_s, coin
+    return scenario, drawn.begin_s, drawn.coin
+
+
+@cache
+def _queue() -> QueueConfiguration:
+    return queue("fq", flows=1, limit_packets=UNLIMITED, flow_limit_packets=UNLIMITED, per_packet="lfq-2020")
+
+
+def _longest_first(plan: Plan, iteration: int, size: int) -> list[int]:
+    """Order a batch's flows by the packets to simulate: so processes come to its end together."""
+    branches = 1 if plan.mode == "online" else 2
+
+    def packets(index: int) -> float:
+        drawn = _draw(plan.seed, iteration, index)
+        return drawn.rate_bps * (drawn.begin_s + branches * (drawn.duration_s - drawn.begin_s))
+
+    return sorted(range(size), key=packets, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -226,9 +270,9 @@ def _simulate(plan: Plan, weights: Float64, iteration: int, index: int) -> Sampl
     return Sample(best.inputs, best.limit, best.limit, best.reward)
 
 
-def held_out_reward(weights: Float64, alpha: float, flows: int = 150) -> float:
-    """Give the mean reward over whole flows that no training draws, without experiments."""
-    total = 0.0
+def held_out_rewards(weights: Float64, alpha: float, flows: int) -> Float64:
+    """Give the rewards of whole flows that no training draws, without experiments; shape ``(flows,)``."""
+    rewards = np.empty(flows)
     for index in range(flows):
         scenario, _, _ = draw_scenario(HELD_OUT_SEED, 0, index)
         simulation = Simulation(scenario)
@@ -236,15 +280,17 @@ def held_out_reward(weights: Float64, alpha: float, flows: int = 150) -> float:
         simulation.run_until(scenario.duration_s)
         queue_record = simulation.state.queues[0]
         backlog_s = float(queue_record["area_packets_ns"]) * 1e-9
-        total += (float(queue_record["sent_bytes"]) - alpha * backlog_s * MSS_BYTES) / scenario.duration_s
-    return total / flows / REWARD_UNIT
+        sent_bytes = float(queue_record["sent_bytes"])
+        rewards[index] = (sent_bytes - alpha * backlog_s * MSS_BYTES) / scenario.duration_s / REWARD_UNIT
+    return rewards
 
 
 class _Shared:
     """What the processes share: for each batch in flight the weights and the samples, and who does what.
 
     Batch `n` has the place `n % places`. A flow of a published batch is waiting work; whoever takes it gets
-    the next ticket, which says batch and index. So it does not matter who simulates what.
+    the next ticket, which says batch and place in the batch's order. So it does not matter who simulates
+    what.
     """
 
     def __init__(self, context: ForkContext, plan: Plan) -> None:
@@ -254,13 +300,16 @@ class _Shared:
         samples = context.RawArray("d", self.places * self.size * _SAMPLE_WIDTH)
         self.weights = np.frombuffer(weights, np.float64).reshape(self.places, _PACKED)
         self.samples = np.frombuffer(samples, np.float64).reshape(self.places, self.size, _SAMPLE_WIDTH)
+        order = context.RawArray("q", self.places * self.size)
+        self.order = np.frombuffer(order, np.int64).reshape(self.places, self.size)
         self.ticket = context.Value("q", 0)
         self.waiting = context.Semaphore(0)
         self.finished = [context.Semaphore(0) for _ in range(self.places)]
 
-    def publish(self, batch: int, weights: Float64) -> None:
-        """Let a batch be simulated with these weights."""
+    def publish(self, batch: int, order: list[int], weights: Float64) -> None:
+        """Let a batch be simulated with these weights, its flows in this order."""
         self.weights[batch % self.places] = packed(weights)
+        self.order[batch % self.places] = order
         for _ in range(self.size):
             self.waiting.release()
 
@@ -269,8 +318,9 @@ class _Shared:
         with self.ticket.get_lock():
             ticket = self.ticket.value
             self.ticket.value += 1
-        batch, index = first + ticket // self.size, ticket % self.size
+        batch = first + ticket // self.size
         place = batch % self.places
+        index = int(self.order[place, ticket % self.size])
         weights = self.weights[place]
         weights.setflags(write=False)
         sample = _simulate(plan, weights, batch, index)
@@ -290,6 +340,7 @@ class _Workers:
         context = multiprocessing.get_context("fork")
         self._plan, self._first = plan, first
         self._shared = _Shared(context, plan)
+        self._order = _longest_first(plan, first, self._shared.size)
         self._processes = [
             context.Process(target=_serve, args=(self._shared, plan, first), daemon=True)
             for _ in range(plan.jobs if plan.jobs > 1 else 0)
@@ -298,8 +349,9 @@ class _Workers:
             process.start()
 
     def publish(self, batch: int, weights: Float64) -> None:
-        """Begin a batch."""
-        self._shared.publish(batch, weights)
+        """Begin a batch, and order the next one while this one is simulated."""
+        self._shared.publish(batch, self._order, weights)
+        self._order = _longest_first(self._plan, batch + 1, self._shared.size)
 
     def samples(self, batch: int) -> Float64 | None:
         """Wait for the oldest batch; give a row a flow, None if a flow never decided.
@@ -353,7 +405,7 @@ def train(plan: Plan, networks: Networks | None = None, first_iteration: int = 0
     """
     if networks is None:
         rng = np.random.default_rng([plan.seed, 0])
-        networks = Networks(first_weights(rng), first_weights(rng))
+        networks = Networks.beginning_with(first_weights(rng), first_weights(rng))
     workers = _Workers(plan, first_iteration)
     try:
         for iteration in range(first_iteration, min(first_iteration + plan.lag, plan.iterations)):
@@ -377,4 +429,6 @@ def _learn(plan: Plan, iteration: int, networks: Networks, samples: Float64) -> 
         descend(networks.critic, inputs, 2 * (expected - rewards) / len(samples), plan.learning_rate)
     wrong = predict(networks.actor, inputs) - labels
     descend(networks.actor, inputs, np.sign(wrong) / len(samples), plan.learning_rate)
+    share = (AVERAGE_POWER + 1) / (iteration + 1 + AVERAGE_POWER)
+    networks.average[:] += share * (networks.actor - networks.average)
     return Step(iteration, float(np.abs(wrong).mean()), float(rewards.mean()), float(labels.mean()), networks)

@@ -28,7 +28,6 @@ from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
 from qos.workers import each, workers
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
-from schedulers.packet.limits.lfq.policy import DEFAULT_PREFERENCE, PREFERENCES
 from schedulers.packet.limits.lfq.step import Float64, Network
 from schedulers.packet.limits.lfq.weights import save_network
 
@@ -37,12 +36,6 @@ NOISE = 0.7
 PACES_UP = (0.06, 0.12, 0.2)
 PACES_DOWN = (0.015, 0.03, 0.06)
 PACES_CALM = (0.1, 0.3, 1.0)
-STARTS = (0.5, 0.7, 1.0, 1.4, 2.0)
-"""Factors on the early limit..."""
-SHARES = (0.35, 0.5, 0.7)
-"""... and shares of the bandwidth-delay product that it is at least, where that is known."""
-FALLS = (0.1, 0.2, 0.4, 0.6)
-"""How it falls with alpha; it stays for the balanced preference."""
 LONGEST_S = 24.0
 VALIDATION_SEED = 1_000_003
 JUDGED_PACKETS = 30_000.0
@@ -129,7 +122,7 @@ def _rewards(work: tuple[Sequence[Network], int, Ranges]) -> Float64:
 
 
 def choose(candidates: list[Network], judge: Judge) -> Network:
-    """Choose a fit, then its paces, then the limit that ends slow start."""
+    """Choose a fit, then its paces."""
     fitted, found = judge.best(candidates)
     print("fits:", np.round(found, 5), flush=True)
     calm = fitted.pace[2]
@@ -139,19 +132,7 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
     before_loss = [np.array([*paced.pace[:2], np.log(pace)]) for pace in PACES_CALM]
     paced, found = judge.best([paced._replace(pace=pace) for pace in before_loss])
     print("paces before a loss:", np.round(found, 5), "chosen:", np.exp(paced.pace), flush=True)
-    first = paced.start[0]
-    starts = [np.array([first + np.log(s), paced.start[1], g]) for s in STARTS for g in SHARES]
-    chosen, found = judge.best([paced._replace(start=start) for start in starts])
-    print("starts:", np.round(found, 5), flush=True)
-    chosen, found = judge.best([chosen._replace(start=with_fall(chosen.start, fall)) for fall in FALLS])
-    print("falls:", np.round(found, 5), "chosen:", np.exp(chosen.start[0]), chosen.start[1:], flush=True)
-    return chosen
-
-
-def with_fall(start: Float64, fall: float) -> Float64:
-    """Give the early limit another dependence on alpha."""
-    middle = np.log(PREFERENCES[DEFAULT_PREFERENCE])
-    return np.array([start[0] + (fall - start[1]) * middle, fall, start[2]])
+    return paced
 
 
 def main() -> None:

@@ -67,8 +67,13 @@ def test_a_higher_price_of_delay_never_begins_with_a_longer_queue() -> None:
     assert list(PREFERENCES.values()) == sorted(PREFERENCES.values(), reverse=True)
 
 
-def test_a_first_limit_holds_an_initial_window() -> None:
-    assert first_limit_bytes("lfq:latency", 1_000_000, 1514) == 10 * 1514
+def test_a_first_limit_holds_an_initial_window_and_the_handshake_before_it() -> None:
+    assert first_limit_bytes("lfq:balanced", 10_000_000, 1514) == 11 * 1514
+
+
+def test_on_a_slow_link_a_first_window_is_shorter_where_delay_is_dear() -> None:
+    limits = [first_limit_bytes(f"lfq:{name}", 2_000_000, 1514) for name in PREFERENCES]
+    assert limits == [4 * 1514, int(0.05 * 2_000_000 / 8), 11 * 1514]
 
 
 @pytest.mark.parametrize("frame_bytes", [1446.0, 1500.0, 1514.0, 1518.0, 9014.0])
@@ -79,7 +84,7 @@ def test_the_shortest_limit_holds_a_whole_frame(frame_bytes: float) -> None:
     limit = np.array([60_000.0])
     for _ in range(400):
         poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero, zero)
-        among = company(network, memory, 1e6, least, least, frame_bytes)
+        among = company(network, memory, 1e6, step.Beginning(least, least), least, frame_bytes)
         limit = apply(network, memory, poll, zero - 9.0, among, 1e6, frame_bytes)
     assert least <= limit <= (1 + step.WORTH_WRITING) * least
 
@@ -166,7 +171,8 @@ def company_of(sent: list[float], rate_bps: float, rtt_s: float = 0.0) -> step.C
     memory = np.zeros((step.MEMORY, len(sent)))
     memory[step.MEAN_SENT] = sent
     memory[step.EVENTS], memory[step.RTT_S] = 1.0, rtt_s
-    return step.company(load_network(), memory, rate_bps / 8, rate_bps / 8 * 0.005, 1514.0, 1514.0)
+    beginning = step.beginning_of(load_network(), rate_bps, 5.0, 1514.0)
+    return step.company(load_network(), memory, rate_bps / 8, beginning, 1514.0, 1514.0)
 
 
 def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_room_for_repairs() -> None:
@@ -191,10 +197,30 @@ def test_the_handshake_and_the_first_window_tell_the_round_trip_time_to_half_an_
     assert memory[step.RTT_S, 0] == pytest.approx(0.07)
 
 
+def told_rtt_s(*polls: tuple[bool, int, int]) -> float:
+    """Give the round-trip time after polls of 20 ms without a pause: is it new, packets sent and dropped."""
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(step.LINK_MEMORY)
+    for new, sent, dropped in polls:
+        poll = as_poll(polled([sent], [dropped], np.array([60_000]), 0.0, new))
+        step.measure(memory, link, poll, 0.02, 1514.0)
+        step.remember(memory, poll, 0.02)
+    return float(memory[step.RTT_S, 0])
+
+
+def test_a_handshake_in_the_poll_before_the_first_window_tells_that_the_path_is_short() -> None:
+    assert told_rtt_s((True, 1, 0), (False, 10, 0)) == pytest.approx(0.01)
+    assert told_rtt_s((True, 11, 0), (False, 10, 0)) == 0.0
+
+
+def test_a_first_window_that_loses_a_packet_tells_the_round_trip_time_too() -> None:
+    assert told_rtt_s((True, 1, 0), (False, 9, 1)) == pytest.approx(0.01)
+    assert told_rtt_s((True, 1, 0), (False, 0, 1), (False, 9, 1)) == pytest.approx(0.01)
+
+
 def test_slow_start_over_a_long_path_is_given_a_longer_queue_and_may_fill_a_large_one() -> None:
     unknown, long_path = company_of([1e5], 5e6), company_of([1e5], 5e6, rtt_s=0.07)
-    longer = (0.07 / step.EARLY_RTT_S) ** load_network().start[2]
-    assert long_path.early_bytes[0] == pytest.approx(longer * unknown.early_bytes[0])
+    assert unknown.early_bytes[0] < long_path.early_bytes[0]
+    assert long_path.early_bytes[0] == pytest.approx(load_network().start[2] * 5e6 / 8 * 0.07)
     assert company_of([1e6], 100e6, rtt_s=0.07).early_bytes[0] == pytest.approx(100e6 / 8 * 0.07)
 
 

@@ -8,7 +8,7 @@ from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
 
 HIDDEN = 32
 EARLY_S, EARLY_FALL, EARLY_BDP = 0.007, 0.4, 0.5
-"""Before training: the early limit (alpha 1), its fall with alpha, its least share of a known path."""
+"""The early limit (alpha 1), its fall with alpha, its least share of a known path. Training keeps them."""
 _SHAPES = (
     (HIDDEN, FEATURES),
     (HIDDEN, 1),

@@ -86,3 +86,11 @@ def test_evolution_gives_the_same_on_one_and_two_processes() -> None:
     assert np.array_equal(one, two)
     assert np.array_equal(one[:SENSES], pack(load_network())[:SENSES])
     assert unpack(one) is not None
+
+
+def test_long_scenarios_are_drawn_only_where_they_are_asked_for() -> None:
+    usual = [draw_task(3, index).scenario.duration_s for index in range(60)]
+    longer = [draw_task(3, index, Ranges(longest_s=24.0)).scenario.duration_s for index in range(60)]
+    assert max(usual) <= 8.0 < max(longer) <= 24.0
+    assert min(longer) >= 2.0
+    assert sum(duration > 8.0 for duration in longer) < 30

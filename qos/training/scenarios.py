@@ -119,7 +119,7 @@ def _duration_s(chance: float, longest_s: float) -> float:
         return low + (high - low) * chance
     if chance < 1.0 - LONG_SHARE:
         return low + (high - low) * chance / (1.0 - LONG_SHARE)
-    return high * math.exp(math.log(longest_s / high) * (chance - 1.0 + LONG_SHARE) / LONG_SHARE)
+    return float(high * (longest_s / high) ** ((chance - 1.0 + LONG_SHARE) / LONG_SHARE))
 
 
 def _transport(rng: np.random.Generator, buffer_bytes: int, kind: str) -> Transport:

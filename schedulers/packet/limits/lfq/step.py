@@ -58,8 +58,8 @@ CROWD_FIRST_WINDOWS = 1.5
 CROWD_SHRINK = 0.5
 """A limit above its part of what may wait for repairs falls to this share at each poll, not to `SHRINK`."""
 SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0
-"""Where the flow's part of the path holds as much as the second, slow start may fill it once more: a sender
-that is cut at half of that needs as many round-trip times to come back. Between them, something between."""
+"""Where the flow's part of the path holds as much as the second, slow start may fill it once: a sender that
+is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
 WORTH_WRITING = 0.02
@@ -190,11 +190,11 @@ def beginning_of(network: Network, rate_bps: float, alpha: float, frame_bytes: f
     The early limit is short: a loss soon ends slow start before it overshoots far. `company` divides it among
     the flows and makes it longer for those whose handshake tells of a long path.
     """
-    price_s = FIRST_PRICE / alpha
+    first_s = FIRST_PRICE / alpha
     least, most = LEAST_FIRST_FRAMES * frame_bytes, FIRST_FRAMES * frame_bytes
     early_s = float(np.exp(network.start[0] - network.start[1] * np.log(alpha)))
     return Beginning(
-        min(max(price_s * rate_bps / 8.0, least), most),
+        min(max(first_s * rate_bps / 8.0, least), most),
         max(early_s * rate_bps / 8.0, EARLY_FRAMES * frame_bytes),
     )
 

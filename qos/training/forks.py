@@ -200,7 +200,11 @@ def _state(
     step.measure(memory, copy.link, poll, dt_s, bounds.frame_bytes)
     step.remember(memory, poll, dt_s)
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
-    x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes) for price in prices]
+    shared = step.sharing(memory, bounds.link_bytes_s)
+    x = [
+        step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes, shared)
+        for price in prices
+    ]
     return _State(prices, x, *_alike(memory))
 
 

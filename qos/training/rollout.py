@@ -21,6 +21,7 @@ Int64 = NDArray[np.int64]
 
 _measure = compiled(step.measure)
 _remember = compiled(step.remember)
+_sharing = compiled(step.sharing)
 _company = compiled(step.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
@@ -134,9 +135,10 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6])
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
-    x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
+    shared = _sharing(memory, bounds.link_bytes_s)
+    x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes, shared)
     among = _company(
-        network, memory, bounds.link_bytes_s, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
+        network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
     )
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes

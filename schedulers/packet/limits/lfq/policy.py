@@ -30,6 +30,7 @@ from schedulers.packet.limits.lfq.step import (
     features,
     measure,
     remember,
+    sharing,
 )
 
 PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 5.0, "throughput": 1.0})
@@ -99,13 +100,14 @@ class Lfq:
         memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         remember(memory, poll, dt_s)
-        x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
+        shared = sharing(memory, self._link_bytes_s)
+        x = features(memory, self._link, poll, dt_s, self._alpha, self._frame, shared)
         distance = evaluate(self.network, x)
         if self.learner is not None:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        among = company(self.network, memory, self._link_bytes_s, self._beginning, self._least, self._frame)
+        among = company(self.network, memory, shared, self._beginning, self._least, self._frame)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FEATURES = 36
+FEATURES = 41
 """Inputs of the network."""
 
 # Rows of the memory that is kept of every flow.
@@ -146,6 +146,21 @@ class Network(NamedTuple):
     bias: Float64
     start: Float64
     pace: Float64
+
+
+class Sharing(NamedTuple):
+    """How flows share the link.
+
+    Attributes
+    ----------
+    flows
+        So many equal flows would share it as unevenly: a voice call beside a download hardly counts.
+    share_bytes_s
+        The link's rate over these. Before a flow has seen the link busy, its own rate says nothing.
+    """
+
+    flows: float
+    share_bytes_s: float
 
 
 class Company(NamedTuple):
@@ -321,10 +336,26 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[PREVIOUS_SENT] = poll.sent_packets
 
 
+def sharing(memory: Float64, link_bytes_s: float) -> Sharing:
+    """Say how the active flows share the link, after `remember`.
+
+    Parameters
+    ----------
+    memory
+        As of `remember`.
+    link_bytes_s
+        Rate that the link is said to have, bytes/s.
+    """
+    sent = memory[MEAN_SENT] + 1e-9
+    total = sent.sum()
+    flows = total * total / (sent * sent).sum()
+    return Sharing(flows, link_bytes_s / flows)
+
+
 def company(
     network: Network,
     memory: Float64,
-    link_bytes_s: float,
+    sharing: Sharing,
     beginning: Beginning,
     least_bytes: float,
     frame_bytes: float,
@@ -337,8 +368,8 @@ def company(
         The weights.
     memory
         As of `remember`.
-    link_bytes_s
-        Rate of the link, bytes/s.
+    sharing
+        What `sharing` said.
     beginning
         From `beginning_of`.
     least_bytes
@@ -346,15 +377,11 @@ def company(
     frame_bytes
         Largest frame.
     """
-    sent = memory[MEAN_SENT] + 1e-9
-    total = sent.sum()
-    # So many equal flows would share the link as unevenly: a voice call beside a download hardly counts.
-    flows = total * total / (sent * sent).sum()
-    share = link_bytes_s / flows
+    flows, share = sharing.flows, sharing.share_bytes_s
     floor = max(LEAST_FRAMES * frame_bytes, least_bytes)
     part = max(max(CROWD_REPAIR_S, ALONE_REPAIR_S / flows) * share, floor)
     window = beginning.first_bytes
-    crowd = max(CROWD_FIRST_S * link_bytes_s, CROWD_FIRST_WINDOWS * window)
+    crowd = max(CROWD_FIRST_S * share * flows, CROWD_FIRST_WINDOWS * window)
     first = max(min(crowd / flows, window), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
     early = np.maximum(max(beginning.early_bytes / flows, floor), network.start[2] * bdp)
@@ -365,7 +392,13 @@ def company(
 
 
 def features(
-    memory: Float64, link: Float64, poll: Poll, dt_s: float, alpha: float, frame_bytes: float
+    memory: Float64,
+    link: Float64,
+    poll: Poll,
+    dt_s: float,
+    alpha: float,
+    frame_bytes: float,
+    sharing: Sharing,
 ) -> Float64:
     """Compute the inputs of the network, shape ``(FEATURES, n)``, after `remember`.
 
@@ -377,6 +410,8 @@ def features(
         What a second of queueing costs, in shares of the flow's rate, more than 0.
     frame_bytes
         Largest frame.
+    sharing
+        What `sharing` said.
     """
     n = memory.shape[1]
     x = np.zeros((FEATURES, n))
@@ -418,6 +453,12 @@ def features(
     x[33] = paced
     x[34] = paced * np.log(alpha * rtt) / 2.0
     x[35] = paced * np.log(rtt * rate / limit) / 2.0
+    share = sharing.share_bytes_s
+    x[36] = np.log(alpha * limit / share) / 2.0
+    x[37] = paced * np.log(rtt * share / limit) / 2.0
+    x[38] = np.log(rate / share) / 3.0
+    x[39] = np.minimum(memory[MEAN_SENT] / share, 2.0)
+    x[40] = np.log(sharing.flows) / 3.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))
     fine[0] = memory[LOST_SLOW]

@@ -17,7 +17,7 @@ from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
 from schedulers.packet.limits.lfq.step import Float64, Network
 
-FORMAT = 5
+FORMAT = 6
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4

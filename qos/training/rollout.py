@@ -22,6 +22,7 @@ Int64 = NDArray[np.int64]
 _measure = compiled(step.measure)
 _remember = compiled(step.remember)
 _sharing = compiled(step.sharing)
+_listen = compiled(step.listen)
 _company = compiled(step.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
@@ -136,6 +137,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
     _remember(memory, poll, dt_s)
     shared = _sharing(memory, bounds.link_bytes_s)
+    _listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes, shared)
     among = _company(
         network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes

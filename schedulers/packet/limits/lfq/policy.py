@@ -28,6 +28,7 @@ from schedulers.packet.limits.lfq.step import (
     company,
     evaluate,
     features,
+    listen,
     measure,
     remember,
     sharing,
@@ -101,6 +102,7 @@ class Lfq:
         measure(memory, self._link, poll, dt_s, self._frame)
         remember(memory, poll, dt_s)
         shared = sharing(memory, self._link_bytes_s)
+        listen(memory, poll, dt_s, shared.share_bytes_s, self._frame)
         x = features(memory, self._link, poll, dt_s, self._alpha, self._frame, shared)
         distance = evaluate(self.network, x)
         if self.learner is not None:

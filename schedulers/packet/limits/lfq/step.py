@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FEATURES = 41
+FEATURES = 43
 """Inputs of the network."""
 
 # Rows of the memory that is kept of every flow.
@@ -30,7 +30,8 @@ CYCLE_MEAN, SINCE_SUM, GROWTH, PREVIOUS_SENT, LOST_LONG, EMPTY = 18, 19, 20, 21,
 BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
 ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
 EARLY_FOR_RTT_S, HELD_BYTES, HELD_LEFT_BYTES, BURST_S = 32, 33, 34, 35
-MEMORY = 36
+TRAIN_S, TRAIN_GAP_S, TRAIN_SENT, TRAIN_DROPPED, DEAF = 36, 37, 38, 39, 40
+MEMORY = 41
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -72,6 +73,17 @@ SHRINK = 0.99
 """A limit below what waits falls to this share at each poll."""
 HELD_ROUNDS = 2.0
 """A limit at which packets were dropped stays until so many times as much has been served."""
+UNKNOWN_RTT_S = 0.1
+"""Where the round-trip time is not known, a train of drops is judged as if it were this."""
+TRAIN_GAP_ROUNDS = 1.5
+"""A train of drops ends after so many round-trip times without a drop..."""
+DEAF_GAP_ROUNDS = 10.0
+"""... and that of a sender which does not heed losses after so many."""
+DEAF_ROUNDS = 4.0
+"""Who goes on losing for so many round-trip times..."""
+DEAF_WINDOWS = 1.5
+"""... and has more waiting than so many windows of a sender which heeds losses as frequent (Mathis et al.
+1997: the square root of 3/2 over their share), does not heed them."""
 RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
@@ -336,6 +348,37 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[PREVIOUS_SENT] = poll.sent_packets
 
 
+def listen(memory: Float64, poll: Poll, dt_s: float, share_bytes_s: float, frame_bytes: float) -> None:
+    """Find out who does not heed losses, after `remember`.
+
+    Such a sender (BBR, or a call that knows no congestion control) would fill whatever is kept for repairs.
+
+    Parameters
+    ----------
+    memory
+        Shape ``(MEMORY, n)``, changed in place.
+    poll, dt_s
+        As of `remember`.
+    share_bytes_s
+        From `sharing`.
+    frame_bytes
+        Largest frame.
+    """
+    rtt_s = np.where(memory[RTT_S] > 0.0, memory[RTT_S], UNKNOWN_RTT_S) + poll.limit_bytes / share_bytes_s
+    dropped = poll.dropped_packets > 0.0
+    memory[TRAIN_GAP_S] = np.where(dropped, 0.0, memory[TRAIN_GAP_S] + dt_s)
+    gap = np.where(memory[DEAF] > 0.0, DEAF_GAP_ROUNDS, TRAIN_GAP_ROUNDS)
+    goes_on = (memory[TRAIN_GAP_S] <= gap * rtt_s) & (dropped | (memory[TRAIN_DROPPED] > 0.0))
+    memory[TRAIN_S] = np.where(goes_on, memory[TRAIN_S] + dt_s, 0.0)
+    memory[TRAIN_SENT] = np.where(goes_on, memory[TRAIN_SENT] + poll.sent_packets, 0.0)
+    memory[TRAIN_DROPPED] = np.where(goes_on, memory[TRAIN_DROPPED] + poll.dropped_packets, 0.0)
+    # The window of a sender that heeds losses, for the share lost in the train.
+    window = np.sqrt(1.5 * (1.0 + memory[TRAIN_SENT] / np.maximum(memory[TRAIN_DROPPED], 1.0)))
+    waits = memory[MEAN_OCCUPANCY] * poll.limit_bytes / frame_bytes
+    found = (memory[TRAIN_S] > DEAF_ROUNDS * rtt_s) & (waits > DEAF_WINDOWS * window)
+    memory[DEAF] = np.where(goes_on & (found | (memory[DEAF] > 0.0)), 1.0, 0.0)
+
+
 def sharing(memory: Float64, link_bytes_s: float) -> Sharing:
     """Say how the active flows share the link, after `remember`.
 
@@ -447,6 +490,7 @@ def features(
     x[27] = np.log(1.0 + poll.sent_packets) / 3.0 - 1.0
     x[28] = memory[PEAK]
     x[30] = memory[EMPTY]
+    waits = memory[MEAN_OCCUPANCY] * limit_packets
     x[32] = np.log(alpha * (memory[MEAN_OCCUPANCY] * limit + 1.0) / rate) / 2.0
     paced = np.where(memory[RTT_S] > 0.0, 1.0, 0.0)
     rtt = np.maximum(memory[RTT_S], 1e-4)
@@ -459,6 +503,8 @@ def features(
     x[38] = np.log(rate / share) / 3.0
     x[39] = np.minimum(memory[MEAN_SENT] / share, 2.0)
     x[40] = np.log(sharing.flows) / 3.0
+    x[41] = memory[DEAF]
+    x[42] = np.log(0.05 + waits * np.sqrt(memory[DROP_SHARE] / 1.5)) / 3.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))
     fine[0] = memory[LOST_SLOW]
@@ -550,9 +596,10 @@ def apply(
     # A sender that does not heed losses gets no more than a sender that does needs.
     most_room = np.maximum(among.part_bytes - np.exp(wanted), 0.0)
     most_room = np.minimum(most_room, MOST_ROOM_FRAMES * frame_bytes)
-    memory[ALLOWANCE] = np.minimum(allowance, most_room)
+    heeds = memory[DEAF] == 0.0
+    memory[ALLOWANCE] = np.where(heeds, np.minimum(allowance, most_room), 0.0)
     # For the same reason a limit falls only slowly below what waits: the sender backs off first.
-    shrink = np.where(limit > among.part_bytes, CROWD_SHRINK, SHRINK)
+    shrink = np.where((limit > among.part_bytes) | ~heeds, CROWD_SHRINK, SHRINK)
     room = np.minimum(shrink * limit, poll.backlog_bytes + ROOM_FRAMES * frame_bytes)
     # A limit at which packets were dropped stays until the loss is repaired: a burst of retransmissions of
     # which one is dropped again costs a timeout.
@@ -560,7 +607,7 @@ def apply(
     memory[HELD_BYTES] = np.where(dropped, np.minimum(limit, among.part_bytes), memory[HELD_BYTES])
     left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT_BYTES] - poll.sent_bytes)
     memory[HELD_LEFT_BYTES] = np.maximum(left, 0.0)
-    room = np.maximum(room, np.where(memory[HELD_LEFT_BYTES] > 0.0, memory[HELD_BYTES], 0.0))
+    room = np.maximum(room, np.where(heeds & (memory[HELD_LEFT_BYTES] > 0.0), memory[HELD_BYTES], 0.0))
     size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)

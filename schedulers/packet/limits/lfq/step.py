@@ -375,7 +375,7 @@ def listen(memory: Float64, poll: Poll, dt_s: float, share_bytes_s: float, frame
     # The window of a sender that heeds losses, for the share lost in the train.
     window = np.sqrt(1.5 * (1.0 + memory[TRAIN_SENT] / np.maximum(memory[TRAIN_DROPPED], 1.0)))
     waits = memory[MEAN_OCCUPANCY] * poll.limit_bytes / frame_bytes
-    found = (memory[TRAIN_S] > DEAF_ROUNDS * rtt_s) & (waits > DEAF_WINDOWS * window)
+    found = dropped & (memory[TRAIN_S] > DEAF_ROUNDS * rtt_s) & (waits > DEAF_WINDOWS * window)
     memory[DEAF] = np.where(goes_on & (found | (memory[DEAF] > 0.0)), 1.0, 0.0)
 
 
@@ -608,7 +608,9 @@ def apply(
     left = np.where(dropped, HELD_ROUNDS * limit, memory[HELD_LEFT_BYTES] - poll.sent_bytes)
     memory[HELD_LEFT_BYTES] = np.maximum(left, 0.0)
     room = np.maximum(room, np.where(heeds & (memory[HELD_LEFT_BYTES] > 0.0), memory[HELD_BYTES], 0.0))
-    size = np.minimum(np.maximum(np.exp(wanted) + memory[ALLOWANCE], room), most_bytes)
+    size = np.maximum(np.exp(wanted) + memory[ALLOWANCE], room)
+    size = np.minimum(size, np.maximum(network.start[3] * np.exp(wanted), np.exp(wanted)+network.start[4] * frame_bytes))
+    size = np.minimum(size, most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)

@@ -17,7 +17,7 @@ from schedulers.packet.limits import (
     make_policy,
 )
 
-IDLE_S = 1.0
+IDLE_S = 2.0
 """A flow that was quiet for so long starts afresh."""
 LARGEST_LIMIT_BYTES = 64 << 20
 CLOCK_S = 1e-9

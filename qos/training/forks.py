@@ -198,6 +198,7 @@ def _state(
         return None
     poll = Poll(*figures)
     step.measure(memory, copy.link, poll, dt_s, bounds.frame_bytes)
+    step.count_timeouts(memory, poll, dt_s)
     step.remember(memory, poll, dt_s)
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
     shared = step.sharing(memory, bounds.link_bytes_s)

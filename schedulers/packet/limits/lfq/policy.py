@@ -26,6 +26,7 @@ from schedulers.packet.limits.lfq.step import (
     apply,
     beginning_of,
     company,
+    count_timeouts,
     evaluate,
     features,
     listen,
@@ -100,6 +101,7 @@ class Lfq:
         poll = self._as_known(as_poll(counters), slot)
         memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
+        count_timeouts(memory, poll, dt_s)
         remember(memory, poll, dt_s)
         shared = sharing(memory, self._link_bytes_s)
         listen(memory, poll, dt_s, shared.share_bytes_s, self._frame)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FEATURES = 43
+FEATURES = 44
 """Inputs of the network."""
 
 # Rows of the memory that is kept of every flow.
@@ -31,7 +31,8 @@ BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
 ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
 EARLY_FOR_RTT_S, HELD_BYTES, HELD_LEFT_BYTES, BURST_S = 32, 33, 34, 35
 TRAIN_S, TRAIN_GAP_S, TRAIN_SENT, TRAIN_DROPPED, DEAF = 36, 37, 38, 39, 40
-MEMORY = 41
+TIMEOUTS = 41
+MEMORY = 42
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -73,6 +74,9 @@ SHRINK = 0.99
 """A limit below what waits falls to this share at each poll."""
 HELD_ROUNDS = 2.0
 """A limit at which packets were dropped stays until so many times as much has been served."""
+TIMEOUT_S = 0.12
+"""A sender that is silent for so long, and for longer than a round trip, before what it lost was repaired
+waits for a timeout (RFC 6298; Linux waits for at least 0.2 s)."""
 UNKNOWN_RTT_S = 0.1
 """Where the round-trip time is not known, a train of drops is judged as if it were this."""
 TRAIN_GAP_ROUNDS = 1.5
@@ -285,6 +289,28 @@ def measure(memory: Float64, link: Float64, poll: Poll, dt_s: float, frame_bytes
     idle = max(1.0 - total / max(link[LINK_RATE] * dt_s, LEAST_RATE), -1.0)
     link[LINK_IDLE] += 0.1 * (idle - link[LINK_IDLE])
     link[LINK_IDLE_LONG] += 0.02 * (idle - link[LINK_IDLE_LONG])
+
+
+def count_timeouts(memory: Float64, poll: Poll, dt_s: float) -> None:
+    """Count the time that flows waited for timeouts as lost: in it they were not polled. Before `remember`.
+
+    Parameters
+    ----------
+    memory
+        Shape ``(MEMORY, n)``, changed in place.
+    poll, dt_s
+        As of `measure`.
+    """
+    silent = np.maximum(TIMEOUT_S, 1.2 * memory[RTT_S])
+    waited = (poll.quiet_s > silent) & (memory[HELD_LEFT_BYTES] > 0.0)
+    polls = np.where(waited, poll.quiet_s / dt_s, 0.0)
+    memory[TIMEOUTS] += np.where(waited, 1.0, 0.0)
+    memory[LOST_FAST] += (1.0 - 0.75**polls) * (1.0 - memory[LOST_FAST])
+    memory[LOST_SLOW] += (1.0 - 0.97**polls) * (1.0 - memory[LOST_SLOW])
+    memory[LOST_LONG] += (1.0 - 0.99**polls) * (1.0 - memory[LOST_LONG])
+    memory[EMPTY] += (1.0 - 0.97**polls) * (1.0 - memory[EMPTY])
+    memory[SINCE_POLLS] += polls
+    memory[SINCE_LOST] += polls
 
 
 def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
@@ -504,6 +530,7 @@ def features(
     x[39] = np.minimum(memory[MEAN_SENT] / share, 2.0)
     x[40] = np.log(sharing.flows) / 3.0
     x[41] = memory[DEAF]
+    x[43] = np.log(1.0 + memory[TIMEOUTS])
     x[42] = np.log(0.05 + waits * np.sqrt(memory[DROP_SHARE] / 1.5)) / 3.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))

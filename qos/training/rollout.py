@@ -24,6 +24,7 @@ _remember = compiled(step.remember)
 _sharing = compiled(step.sharing)
 _listen = compiled(step.listen)
 _count_timeouts = compiled(step.count_timeouts)
+_welcome = compiled(step.welcome)
 _company = compiled(step.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
@@ -67,6 +68,7 @@ class Progress(NamedTuple):
     seen: Int64  # (3, n): totals at the previous poll
     quiet_s: Float64
     clock_ns: Int64  # next poll, previous poll
+    first: Float64  # limit of queues that nobody uses, and for how long more would have been right
 
 
 def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
@@ -77,6 +79,7 @@ def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
         np.zeros((3, count), np.int64),
         np.full(count, IDLE_S),
         np.array([now_ns + interval_ns, now_ns], np.int64),
+        np.zeros(2),
     )
 
 
@@ -88,12 +91,13 @@ def copy_of(progress: Progress) -> Progress:
         progress.seen.copy(),
         progress.quiet_s.copy(),
         progress.clock_ns.copy(),
+        progress.first.copy(),
     )
 
 
 @compiled
 def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> tuple[Int64, Float64, Float64]:
-    """Read the counters: the active flows, their figures and memories; idle flows get their first limit.
+    """Read the counters: the active flows, their figures and memories.
 
     Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(7, n)``, and the
     memory, shape ``(MEMORY, n)``.
@@ -109,8 +113,6 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
         was_idle = quiet[i] >= bounds.idle_s
         if part.bytes == 0 and part.sent_packets == seen[1, i] and part.dropped_packets == seen[2, i]:
             quiet[i] += dt_s
-            if not was_idle and quiet[i] >= bounds.idle_s:
-                part.limit_bytes = int(bounds.start_bytes)
             continue
         active[n] = i
         figures[0, n] = part.sent_bytes - seen[0, i]
@@ -130,9 +132,20 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
 
 
 @compiled
+def _welcome_all(table: Records, bounds: Bounds, progress: Progress) -> None:
+    """Give the queues that nobody uses their limit."""
+    for i in range(len(table)):
+        if progress.quiet_s[i] >= bounds.idle_s:
+            table[i].limit_bytes = int(progress.first[0])
+
+
+@compiled
 def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, dt_s: float) -> None:
     active, figures, memory = gather(table, bounds, progress, dt_s)
+    if len(active) == 0 or progress.first[0] == 0.0:
+        progress.first[0], progress.first[1] = bounds.start_bytes, 0.0
     if len(active) == 0:
+        _welcome_all(table, bounds, progress)
         return
     poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6])
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
@@ -144,6 +157,8 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     among = _company(
         network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
     )
+    _welcome(progress.first, among.next_bytes, dt_s)
+    _welcome_all(table, bounds, progress)
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )

@@ -88,10 +88,15 @@ DEAF_ROUNDS = 4.0
 DEAF_WINDOWS = 1.5
 """... and has more waiting than so many windows of a sender which heeds losses as frequent (Mathis et al.
 1997: the square root of 3/2 over their share), does not heed them."""
+MOST_WISHES = 3.0
+"""Whatever is kept for repairs, a limit is at most so many times what the network wishes: it may overrule."""
 RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
+WELCOME_S = 1.0
+WELCOME_CHANGE = 1.4
+"""The limit of unused queues changes by at least this factor, and rises no more often than every `WELCOME_S`."""
 SERVED_EACH = 4.0
 """Room made for a dropped packet is taken back when so many have been served; a loss is repaired by then."""
 LATEST_CYCLE = 0.3
@@ -192,12 +197,15 @@ class Company(NamedTuple):
         Limit of a flow that has sent its initial window, shape ``(n,)``.
     part_bytes
         The flow's part of what all flows together may queue to repair losses.
+    next_bytes
+        Most that the next flow may queue that begins.
     """
 
     least_bytes: float
     first_bytes: Float64
     early_bytes: Float64
     part_bytes: float
+    next_bytes: float
 
 
 class Beginning(NamedTuple):
@@ -453,11 +461,32 @@ def company(
     crowd = max(CROWD_FIRST_S * share * flows, CROWD_FIRST_WINDOWS * window)
     first = max(min(crowd / flows, window), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
-    early = np.maximum(max(beginning.early_bytes / flows, floor), network.start[2] * bdp)
+    unknown = max(beginning.early_bytes / flows, floor)
+    early = np.maximum(unknown, network.start[2] * bdp)
     steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
     large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
     early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
-    return Company(floor, np.maximum(first, early), early, part)
+    return Company(floor, np.maximum(first, early), early, part, max(first, unknown))
+
+
+def welcome(standing: Float64, next_bytes: float, dt_s: float) -> None:
+    """Say what the queues may hold that nobody uses: in a crowd, less.
+
+    Parameters
+    ----------
+    standing
+        What holds: their limit, and for how long more would have been right, shape ``(2,)``; changed in
+        place. A limit falls at once and rises after `WELCOME_S`: there may be thousands to write.
+    next_bytes
+        From `company`.
+    dt_s
+        Time since the previous poll.
+    """
+    more = next_bytes > standing[0] * WELCOME_CHANGE
+    standing[1] = standing[1] + dt_s if more else 0.0
+    if standing[1] >= WELCOME_S or next_bytes * WELCOME_CHANGE < standing[0]:
+        standing[0] = next_bytes
+        standing[1] = 0.0
 
 
 def features(
@@ -636,8 +665,7 @@ def apply(
     memory[HELD_LEFT_BYTES] = np.maximum(left, 0.0)
     room = np.maximum(room, np.where(heeds & (memory[HELD_LEFT_BYTES] > 0.0), memory[HELD_BYTES], 0.0))
     size = np.maximum(np.exp(wanted) + memory[ALLOWANCE], room)
-    size = np.minimum(size, np.maximum(network.start[3] * np.exp(wanted), np.exp(wanted)+network.start[4] * frame_bytes))
-    size = np.minimum(size, most_bytes)
+    size = np.minimum(np.minimum(size, MOST_WISHES * np.exp(wanted)), most_bytes)
     # exp(log(3 * 1514)) is a hair below 4542: without a grain more, the third frame would not fit.
     size = np.floor(size + GRAIN_BYTES)
     size = np.where(np.abs(size - limit) < WORTH_WRITING * limit, limit, size)

@@ -54,7 +54,7 @@ CROWD_REPAIR_S = 0.01
 """Limits longer than their flows wish, to repair losses, may together make a packet wait for this long..."""
 ALONE_REPAIR_S = 0.1
 """... and that of a flow which is alone for this long, CoDel's interval (RFC 8289)."""
-CROWD_FIRST_S = 0.025
+CROWD_FIRST_S = 0.01
 CROWD_FIRST_WINDOWS = 1.5
 """First limits of all flows together are so much of the link, or so many first windows where that is more."""
 CROWD_SHRINK = 0.5

@@ -4,9 +4,10 @@
 
 Each round forks scenarios under the policy of the round before; the network is fitted to all rounds. Then
 fits from several seeds and paces are tried on scenarios that none was fitted to, and the best is kept
-(DIR/chosen.npz). From there evolution strategies polish it in whole runs. Everything is counted, nothing is timed: the same seed gives the same weights, on any number of
-processes. What a round has measured is kept in DIR, and a training that was interrupted goes on from there.
-The training takes some 6 minutes on 32 cores, that of size full twice as long.
+(DIR/chosen.npz). From there evolution strategies polish it in whole runs. Everything is counted, nothing is
+timed: the same seed gives the same weights, on any number of processes. What a round has measured is kept in
+DIR, and a training that was interrupted goes on from there. The size half takes some 20 minutes on 16 cores,
+half of it the polish.
 """
 
 from __future__ import annotations
@@ -46,8 +47,19 @@ POLISH_SEED = 77
 
 @dataclass(frozen=True)
 class Schedule:
-    """How much is done: scenarios and packets a scenario of each round, passes, fits, judged scenarios,
-    generations of the polish."""
+    """How much is done.
+
+    Attributes
+    ----------
+    rounds
+        Of each round of forks, scenarios and packets a scenario.
+    epochs, fits
+        Passes over the forks of a fit, and fits.
+    judged
+        Scenarios on which fits and paces are tried.
+    polish
+        Generations of the polish.
+    """
 
     rounds: tuple[tuple[int, float], ...]
     epochs: int

@@ -1,4 +1,4 @@
-"""Polishing of the learned queue's policy by evolution strategies: whole runs, with all that a fit cannot see.
+"""Polishing of the learned queue's policy by evolution strategies, in whole runs.
 
 The fit to forks learns what a limit would be worth if it stayed. What the policy is worth in motion is only
 seen in whole runs: so what speaks last in the network (its output, the direct weights, paces and first
@@ -29,7 +29,7 @@ CLIP = 0.1
 ALPHA_RANGE = (0.7, 25.0)
 OUTPUT_SIGMA, DIRECT_SIGMA, BIAS_SIGMA, PACE_SIGMA = 0.06, 0.03, 0.04, 0.1
 START_SIGMA = (0.12, 0.05, 0.1)
-"""How far weights are thrown off (standard deviations): the limits that come out change by a quarter or so."""
+"""How far weights are thrown off (standard deviations): limits then change by a quarter or so."""
 FIRST_WEIGHT, SECOND_WEIGHT = 0.1, 0.02
 AVERAGED_POWER = 8
 """The average weighs iterate t about as t to this power."""

@@ -203,10 +203,7 @@ def _state(
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
     shared = step.sharing(memory, bounds.link_bytes_s)
     step.listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
-    x = [
-        step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes, shared)
-        for price in prices
-    ]
+    x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes, shared) for price in prices]
     return _State(prices, x, *_alike(memory))
 
 

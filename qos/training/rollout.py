@@ -154,9 +154,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     shared = _sharing(memory, bounds.link_bytes_s)
     _listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes, shared)
-    among = _company(
-        network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
-    )
+    among = _company(network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes)
     _welcome(progress.first, among.next_bytes, dt_s)
     _welcome_all(table, bounds, progress)
     wanted = _apply(

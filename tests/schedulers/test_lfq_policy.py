@@ -84,7 +84,9 @@ def test_the_shortest_limit_holds_a_whole_frame(frame_bytes: float) -> None:
     limit = np.array([60_000.0])
     for _ in range(400):
         poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero, zero)
-        among = company(network, memory, 1e6, step.Beginning(least, least), least, frame_bytes)
+        among = company(
+            network, memory, step.Sharing(1.0, 1e6), step.Beginning(least, least), least, frame_bytes
+        )
         limit = apply(network, memory, poll, zero - 9.0, among, 1e6, frame_bytes)
     assert least <= limit <= (1 + step.WORTH_WRITING) * least
 
@@ -172,7 +174,8 @@ def company_of(sent: list[float], rate_bps: float, rtt_s: float = 0.0) -> step.C
     memory[step.MEAN_SENT] = sent
     memory[step.EVENTS], memory[step.RTT_S] = 1.0, rtt_s
     beginning = step.beginning_of(load_network(), rate_bps, 5.0, 1514.0)
-    return step.company(load_network(), memory, rate_bps / 8, beginning, 1514.0, 1514.0)
+    sharing = step.sharing(memory, rate_bps / 8)
+    return step.company(load_network(), memory, sharing, beginning, 1514.0, 1514.0)
 
 
 def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_room_for_repairs() -> None:
@@ -180,6 +183,85 @@ def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_ro
     assert alone.least_bytes == crowd.least_bytes == 1514
     assert crowd.first_bytes.max() < 10 * 1514 <= alone.first_bytes.min()
     assert crowd.part_bytes == 1514 < alone.part_bytes
+
+
+def test_in_a_crowd_the_next_flow_may_queue_less_and_alone_as_much_as_the_first_one() -> None:
+    alone, crowd = company_of([1e5], 10e6), company_of([1e4] * 50, 10e6)
+    assert alone.next_bytes == first_limit_bytes("lfq:balanced", 10_000_000, 1514)
+    assert crowd.next_bytes < alone.next_bytes / 4
+
+
+def test_unused_queues_get_less_at_once_and_more_only_after_a_while() -> None:
+    standing = np.array([16_000.0, 0.0])
+    step.welcome(standing, 3_000.0, 0.02)
+    assert standing[0] == 3_000.0
+    step.welcome(standing, 4_000.0, 0.02)
+    assert standing[0] == 3_000.0  # hardly more
+    for _ in range(round(step.WELCOME_S / 0.02) - 1):
+        step.welcome(standing, 16_000.0, 0.02)
+        assert standing[0] == 3_000.0
+    step.welcome(standing, 16_000.0, 0.02)
+    step.welcome(standing, 16_000.0, 0.02)
+    assert standing[0] == 16_000.0
+
+
+def test_a_crowd_lowers_the_limit_of_unused_queues_until_it_is_gone() -> None:
+    context = replace(CONTEXT, initial_limit_bytes=first_limit_bytes("lfq", CONTEXT.rate_bps, 1514) or 0)
+    policy = Lfq(context, load_network(), 5.0)
+    assert policy.first_limit_bytes(0) == context.initial_limit_bytes
+    policy.limits(polled([3] * 60, [0] * 60, np.full(60, 16_000), 0.0, new=True), 0.02)
+    assert policy.first_limit_bytes(60) < context.initial_limit_bytes / 4
+    assert policy.first_limit_bytes(0) == context.initial_limit_bytes
+
+
+def deaf_after(polls: int, sent: int, dropped: int, frames: int, every: int = 1) -> bool:
+    """Say whether a flow is found deaf that loses packets in every so many polls of 20 ms, at a full queue."""
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(step.LINK_MEMORY)
+    limit = np.array([frames * 1514])
+    for number in range(polls):
+        counted = polled([sent], [dropped if number % every == 0 else 0], limit, 0.0, number == 0)
+        poll = as_poll(replace(counted, backlog_bytes=limit, backlog_packets=np.array([frames])))
+        step.measure(memory, link, poll, 0.02, 1514.0)
+        step.remember(memory, poll, 0.02)
+        step.listen(memory, poll, 0.02, sent * 1514 / 0.02, 1514.0)
+    return bool(memory[step.DEAF, 0])
+
+
+def test_a_sender_that_goes_on_losing_at_a_full_queue_is_found_deaf() -> None:
+    assert deaf_after(60, sent=20, dropped=5, frames=20)
+    assert not deaf_after(10, sent=20, dropped=5, frames=20)  # an overshoot looks like that as well
+
+
+def test_a_sender_is_not_taken_for_deaf_whose_window_fits_what_it_loses() -> None:
+    """One in 200 lost: a sender that heeds losses has 17 packets in flight (Mathis et al. 1997)."""
+    assert not deaf_after(300, sent=20, dropped=1, frames=15, every=10)
+    assert not deaf_after(300, sent=20, dropped=1, frames=6)  # one in 21: 5.6 in flight
+
+
+def test_a_deaf_sender_gets_no_room_for_repairs() -> None:
+    network = first_network(1)
+    limit = np.array([30_000.0])
+    zero = np.zeros(1)
+    sizes = []
+    for deaf in (0.0, 1.0):
+        memory = np.zeros((MEMORY, 1))
+        memory[AGE_PACKETS] = memory[EVENTS] = 100.0
+        memory[step.LOG_LIMIT], memory[step.IN_FORCE], memory[step.DEAF] = np.log(12_000.0), limit, deaf
+        poll = Poll(zero + 30_000, zero + 20, zero + 4, limit, limit, zero, zero)
+        among = company(network, memory, step.Sharing(1.0, 1e6), step.Beginning(1e4, 1e4), 1514.0, 1514.0)
+        sizes.append(float(apply(network, memory, poll, zero, among, 1e6, 1514.0)[0]))
+    assert sizes[1] < sizes[0] <= step.MOST_WISHES * 12_000
+
+
+def test_time_spent_waiting_for_a_timeout_counts_as_lost_and_a_pause_without_a_loss_does_not() -> None:
+    shares = []
+    for unrepaired in (1e5, 0.0):
+        memory = np.zeros((MEMORY, 1))
+        memory[step.HELD_LEFT_BYTES] = unrepaired
+        step.count_timeouts(memory, as_poll(polled([1], [0], np.array([60_000]), 1.0, False)), 0.02)
+        shares.append((memory[step.TIMEOUTS, 0], memory[step.LOST_SLOW, 0]))
+    assert shares[0] == (1.0, pytest.approx(1.0 - 0.97**50))
+    assert shares[1] == (0.0, 0.0)
 
 
 def test_a_call_beside_a_download_does_not_make_a_crowd() -> None:

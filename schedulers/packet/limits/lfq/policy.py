@@ -33,6 +33,7 @@ from schedulers.packet.limits.lfq.step import (
     measure,
     remember,
     sharing,
+    welcome,
 )
 
 PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 5.0, "throughput": 1.0})
@@ -93,6 +94,8 @@ class Lfq:
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
         self._known = np.zeros((2, context.slots))
+        self._initial = context.initial_limit_bytes
+        self._standing = np.array([float(self._initial), 0.0])
         self._fair = FairRoom(context)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
@@ -112,10 +115,17 @@ class Lfq:
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
         among = company(self.network, memory, shared, self._beginning, self._least, self._frame)
+        welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])
         return limits.astype(np.int64)
+
+    def first_limit_bytes(self, active_flows: int) -> int:
+        """Return the limit of the queues that nobody uses: in a crowd, less."""
+        if not active_flows:
+            self._standing[:] = self._initial, 0.0
+        return int(self._standing[0])
 
     def _explored(self, wanted: Float64, slot: Int64) -> Float64:
         """Give the limits to be in force: while it learns, not always those that the policy knows of."""

@@ -96,7 +96,7 @@ LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 WELCOME_S = 1.0
 WELCOME_CHANGE = 1.4
-"""The limit of unused queues changes by at least this factor, and rises no more often than every `WELCOME_S`."""
+"""The limit of unused queues changes by at least this factor, and rises at most every `WELCOME_S`."""
 SERVED_EACH = 4.0
 """Room made for a dropped packet is taken back when so many have been served; a loss is repaired by then."""
 LATEST_CYCLE = 0.3

@@ -215,7 +215,7 @@ def test_a_crowd_lowers_the_limit_of_unused_queues_until_it_is_gone() -> None:
 
 
 def deaf_after(polls: int, sent: int, dropped: int, frames: int, every: int = 1) -> bool:
-    """Say whether a flow is found deaf that loses packets in every so many polls of 20 ms, at a full queue."""
+    """Say whether a flow is found deaf that loses packets in every so many polls, at a full queue."""
     memory, link = np.zeros((MEMORY, 1)), np.zeros(step.LINK_MEMORY)
     limit = np.array([frames * 1514])
     for number in range(polls):

@@ -36,10 +36,10 @@ from schedulers.packet.limits.lfq.step import (
     welcome,
 )
 
-PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 5.0, "throughput": 1.0})
+PREFERENCES = MappingProxyType({"latency": 17.0, "balanced": 4.5, "throughput": 1.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 2.1 % of throughput, with ``balanced`` 0.5 %,
+With ``latency`` a millisecond of mean queue costs as much as 1.7 % of throughput, with ``balanced`` 0.45 %,
 with ``throughput`` 0.1 %.
 """
 DEFAULT_PREFERENCE = "balanced"

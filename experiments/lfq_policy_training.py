@@ -5,9 +5,9 @@
 Each round forks scenarios under the policy of the round before; the network is fitted to all rounds. Then
 fits from several seeds and paces are tried on scenarios that none was fitted to, and the best is kept
 (DIR/chosen.npz). From there evolution strategies polish it in whole runs (DIR/polished.npz); the weights half
-way between the two are the result. Everything is counted, nothing is timed: the same seed gives the same weights, on any number of processes. What a round has measured is kept in
-DIR, and a training that was interrupted goes on from there. The size half takes some 20 minutes on 16 cores,
-half of it the polish.
+way between the two are the result. Everything is counted, nothing is timed: the same seed gives the same
+weights, on any number of processes. What a round has measured is kept in DIR, and a training that was
+interrupted goes on from there. The size half takes some 20 minutes on 16 cores, half of it the polish.
 """
 
 from __future__ import annotations

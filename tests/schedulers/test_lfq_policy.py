@@ -73,7 +73,7 @@ def test_a_first_limit_holds_an_initial_window_and_the_handshake_before_it() -> 
 
 def test_on_a_slow_link_a_first_window_is_shorter_where_delay_is_dear() -> None:
     limits = [first_limit_bytes(f"lfq:{name}", 2_000_000, 1514) for name in PREFERENCES]
-    assert limits == [4 * 1514, int(0.05 * 2_000_000 / 8), 11 * 1514]
+    assert limits == [4 * 1514, int(step.FIRST_PRICE / PREFERENCES["balanced"] * 2_000_000 / 8), 11 * 1514]
 
 
 @pytest.mark.parametrize("frame_bytes", [1446.0, 1500.0, 1514.0, 1518.0, 9014.0])

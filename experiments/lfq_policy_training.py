@@ -29,8 +29,9 @@ from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
 from qos.workers import each, workers
+from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
-from schedulers.packet.limits.lfq.step import Float64, Network
+from schedulers.packet.limits.lfq.step import Network
 from schedulers.packet.limits.lfq.weights import load_network, save_network
 
 CHUNK = 10

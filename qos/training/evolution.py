@@ -21,8 +21,9 @@ from qos.simulation.simulation import Simulation, Snapshot
 from qos.training.reward import Outcome, outcome_since
 from qos.training.rollout import NS, bounds_of, fresh_progress, roll
 from qos.training.scenarios import Ranges, Task, draw_task
+from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
-from schedulers.packet.limits.lfq.step import Float64, Network
+from schedulers.packet.limits.lfq.step import Network
 
 CLIP = 0.1
 """A pair counts for at most this difference of rewards: a timeout more or less must not decide."""

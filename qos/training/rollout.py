@@ -14,18 +14,22 @@ from qos.simulation.layout import DONE
 from qos.simulation.polling import IDLE_S
 from qos.simulation.simulation import Simulation
 from schedulers.packet.layout import Records
+from schedulers.packet.limits.lfq import company as among_others
+from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.step import LINK_MEMORY, MEMORY, Beginning, Float64, Network, Poll
+from schedulers.packet.limits.lfq.company import Beginning
+from schedulers.packet.limits.lfq.memory import LINK_MEMORY, MEMORY, Float64, Poll
+from schedulers.packet.limits.lfq.step import Network
 
 Int64 = NDArray[np.int64]
 
-_measure = compiled(step.measure)
-_remember = compiled(step.remember)
-_sharing = compiled(step.sharing)
-_listen = compiled(step.listen)
-_count_timeouts = compiled(step.count_timeouts)
-_welcome = compiled(step.welcome)
-_company = compiled(step.company)
+_measure = compiled(remembered.measure)
+_remember = compiled(remembered.remember)
+_sharing = compiled(among_others.sharing)
+_listen = compiled(remembered.listen)
+_count_timeouts = compiled(remembered.count_timeouts)
+_welcome = compiled(among_others.welcome)
+_company = compiled(among_others.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
@@ -52,9 +56,9 @@ class Bounds(NamedTuple):
 
 def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float) -> Bounds:
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
-    beginning = step.beginning_of(network, rate_bps, alpha, FRAME_BYTES)
-    start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
-    least = step.LEAST_FRAMES * FRAME_BYTES
+    beginning = among_others.beginning_of(network.start, rate_bps, alpha, FRAME_BYTES)
+    start = among_others.start_limit_bytes(network.start, rate_bps, alpha, FRAME_BYTES)
+    least = among_others.LEAST_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
     interval_ns = round(interval_s * NS)
     return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, beginning, least, MOST_BYTES)
@@ -154,7 +158,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     shared = _sharing(memory, bounds.link_bytes_s)
     _listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
     x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes, shared)
-    among = _company(network, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes)
+    among = _company(network.start, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes)
     _welcome(progress.first, among.next_bytes, dt_s)
     _welcome_all(table, bounds, progress)
     wanted = _apply(

@@ -15,26 +15,20 @@ import numpy as np
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
 from schedulers.packet.limits.fair_room import FairRoom
-from schedulers.packet.limits.lfq.online import Learner, fortune_of
-from schedulers.packet.limits.lfq.step import (
+from schedulers.packet.limits.lfq.company import beginning_of, company, sharing, welcome
+from schedulers.packet.limits.lfq.memory import (
     LINK_MEMORY,
     MEMORY,
     RTT_S,
     Float64,
-    Network,
     Poll,
-    apply,
-    beginning_of,
-    company,
     count_timeouts,
-    evaluate,
-    features,
     listen,
     measure,
     remember,
-    sharing,
-    welcome,
 )
+from schedulers.packet.limits.lfq.online import Learner, fortune_of
+from schedulers.packet.limits.lfq.step import Network, apply, evaluate, features
 
 PREFERENCES = MappingProxyType({"latency": 17.0, "balanced": 4.5, "throughput": 1.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
@@ -89,7 +83,7 @@ class Lfq:
         self._frame = float(context.mtu_bytes)
         self._least = float(context.min_limit_bytes)
         self._link_bytes_s = context.rate_bps / 8
-        self._beginning = beginning_of(network, context.rate_bps, alpha, self._frame)
+        self._beginning = beginning_of(network.start, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
@@ -114,7 +108,7 @@ class Lfq:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        among = company(self.network, memory, shared, self._beginning, self._least, self._frame)
+        among = company(self.network.start, memory, shared, self._beginning, self._least, self._frame)
         welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from schedulers.packet.limits.lfq.memory import Float64
-from schedulers.packet.limits.lfq.step import FEATURES, Network
+from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
 
 HIDDEN = 32
 EARLY_S, EARLY_FALL, EARLY_BDP = 0.007, 0.4, 0.5

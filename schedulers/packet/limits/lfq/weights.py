@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qos.errors import InputError
-from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
-from schedulers.packet.limits.lfq.step import Network
+from schedulers.packet.limits.lfq.step import Float64, Network
 
-FORMAT = 6
+FORMAT = 5
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4

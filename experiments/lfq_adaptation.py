@@ -24,9 +24,10 @@ from qos.simulation.scenario import Bulk, Flow, Scenario, Transport
 from qos.simulation.simulation import Simulation, prepare
 from qos.training.scenarios import SENDERS, fair_queue, star_of_sources
 from schedulers.packet.limits import LimitPolicy, QueueContext
+from schedulers.packet.limits.lfq.company import start_limit_bytes
 from schedulers.packet.limits.lfq.online import Learner
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq
-from schedulers.packet.limits.lfq.step import Network, start_limit_bytes
+from schedulers.packet.limits.lfq.step import Network
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
 POLL_S = 0.02
@@ -69,7 +70,7 @@ def polled(path: Course, scenario: Scenario, network: Network, learner: Learner 
     """Put the policy over the bottleneck of a new simulation."""
     simulation = Simulation(scenario)
     queue_id = simulation.paths.directions.index(("bottleneck", "router"))
-    first = int(start_limit_bytes(network, path.rate_bps, path.alpha, FRAME_BYTES))
+    first = int(start_limit_bytes(network.start, path.rate_bps, path.alpha, FRAME_BYTES))
     context = QueueContext(max(path.flows, 2), path.rate_bps, FRAME_BYTES, first, 2 * FRAME_BYTES, 64 << 20)
     policy: LimitPolicy = Lfq(context, network, path.alpha, learner)
     return PolledLimits(simulation, policy, POLL_S, queue_id)

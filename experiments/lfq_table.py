@@ -38,7 +38,7 @@ PAPER = {
 """Published means over the 400 runs: throughput in Mbit/s, mean and largest queue in packets."""
 CHUNK = 20
 """A process is given so many runs at a time."""
-ALPHAS = (0.5, 2.0, 7.0, 10.0, 14.0, 30.0)
+ALPHAS = (0.5, 1.0, 7.0, 10.0, 14.0, 30.0)
 PAPER_CORRELATIONS = {
     "LFQ offline alpha 0.01": (0.983, 0.991, 0.802, 0.902, 22.0, 8.0),
     "LFQ offline alpha 10": (0.993, 0.965, 0.754, 0.620, 13.0, 5.0),

@@ -23,6 +23,8 @@ IDLE_S = 2.0
 """A queue that sent nothing and held nothing for so long is free; who uses it next is a new flow."""
 TAKE_OVER_S = 0.2
 """A queue that was in use before this loop began and stays silent for so long is free."""
+WELCOMED_AT_ONCE = 2048
+"""So many unused queues get another limit at one poll."""
 SHIPPED_WEIGHTS = WeightsChoice()
 _COUNTER_MASK = 2**32 - 1
 
@@ -157,7 +159,10 @@ class Controller:
                 counters.dropped_packets,
                 dt_s,
             )
-        self._retire(np.flatnonzero(fell_idle))
+        wanted = self._policy.first_limit_bytes(self.active_flows)
+        first = min(max(wanted, self._tree.min_limit_bytes), self._tree.max_limit_bytes)
+        self._retire(np.flatnonzero(fell_idle), first)
+        self._welcome(first)
         self._guarantee(dt_s)
         self._loop_s = time.monotonic() - started
         self._histograms.observe(seen, self._tree.link.rate_bps, self._loop_s)
@@ -211,15 +216,20 @@ class Controller:
             self._limit[queues[different]] = wanted[different]
         return count
 
-    def _retire(self, queues: NDArray[np.int64]) -> None:
+    def _retire(self, queues: NDArray[np.int64], first_bytes: int) -> None:
         """Make idle queues ready for a new flow: first limit, first guarantee, free in the map."""
         if not len(queues):
             return
-        start = np.full(len(queues), self._tree.limit_bytes, np.int64)
-        self._write_limits(queues, start)
+        self._write_limits(queues, np.full(len(queues), first_bytes, np.int64))
         self._set_shares(queues, ENTRY_SHARES)
         if self._flow_map is not None:
             self._flow_map.release(queues)
+
+    def _welcome(self, first_bytes: int) -> None:
+        """Give queues that nobody uses the limit that the policy wants for them now, some at each poll."""
+        unused = np.flatnonzero((self._quiet_s >= IDLE_S) & (self._limit != first_bytes))[:WELCOMED_AT_ONCE]
+        if len(unused):
+            self._write_limits(unused, np.full(len(unused), first_bytes, np.int64))
 
     def _guarantee(self, dt_s: float) -> None:
         in_use = (self._quiet_s < IDLE_S) & ~self._unseen

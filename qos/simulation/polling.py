@@ -17,8 +17,8 @@ from schedulers.packet.limits import (
     make_policy,
 )
 
-IDLE_S = 1.0
-"""A flow that was quiet for so long starts afresh."""
+IDLE_S = 2.0
+"""A flow that was quiet for so long starts afresh, as on a kernel (`linux_qdisc.controller`)."""
 LARGEST_LIMIT_BYTES = 64 << 20
 CLOCK_S = 1e-9
 INITIAL_LIMIT_S = 0.1
@@ -92,11 +92,14 @@ class PolledLimits:
         self._last_s = self._simulation.now_s
         before, self._last = self._last, now
         counters = self._counters(now, before, dt_s)
-        if counters is None:
-            return
-        wanted = self._policy.limits(counters, dt_s)
-        wanted = np.clip(wanted, self._context.min_limit_bytes, self._context.max_limit_bytes)
-        self._simulation.set_limits(self._queue_id, wanted, slots=counters.slot)
+        low, high = self._context.min_limit_bytes, self._context.max_limit_bytes
+        if counters is not None:
+            wanted = np.clip(self._policy.limits(counters, dt_s), low, high)
+            self._simulation.set_limits(self._queue_id, wanted, slots=counters.slot)
+        first = self._policy.first_limit_bytes(0 if counters is None else len(counters.slot))
+        unused = np.flatnonzero(self._quiet_s >= IDLE_S)
+        if len(unused):
+            self._simulation.set_limits(self._queue_id, min(max(first, low), high), slots=unused)
 
     def _counters(self, now: QueueCounters, before: QueueCounters, dt_s: float) -> FlowCounters | None:
         sent = now.sent_bytes - before.sent_bytes
@@ -106,11 +109,6 @@ class PolledLimits:
         before_s = self._quiet_s.copy()
         self._quiet_s += dt_s
         self._quiet_s[busy] = 0.0
-        fell_idle = np.flatnonzero((self._quiet_s >= IDLE_S) & ~was_idle)
-        if len(fell_idle):
-            self._simulation.set_limits(
-                self._queue_id, self._context.initial_limit_bytes, slots=fell_idle.astype(np.int64)
-            )
         active = np.flatnonzero(busy)
         if not len(active):
             return None

@@ -1,10 +1,12 @@
-"""Training of the learned queue's policy by evolution strategies over forks of simulations.
+"""Polishing of the learned queue's policy by evolution strategies, in whole runs.
 
-Every scenario is built once and forked for each member of the population, so that members are compared on
-exactly the same network and draws; what a member gains over the mean of its scenario is its score. The
-gradient is estimated from antithetic pairs (Salimans et al., "Evolution Strategies as a Scalable
-Alternative to Reinforcement Learning", arXiv 1703.03864) and followed with Adam (Kingma and Ba, arXiv
-1412.6980). Scenarios are drawn by (seed, number): the result is the same on any number of processes.
+The fit to forks learns what a limit would be worth if it stayed. What the policy is worth in motion is only
+seen in whole runs: so what speaks last in the network (its output, the direct weights, paces and first
+limits) is thrown off a little, to both sides, in whole scenarios, and follows what that gained. The gradient
+is estimated from antithetic pairs (Salimans et al., "Evolution Strategies as a Scalable Alternative to
+Reinforcement Learning", arXiv 1703.03864), each drawn anew for a scenario of its own, and followed with Adam
+(Kingma and Ba, arXiv 1412.6980); what counts is the average of the iterates (Shamir and Zhang, ICML 2013).
+Everything is drawn by (seed, generation, number): the result is the same on any number of processes.
 """
 
 from __future__ import annotations
@@ -19,12 +21,19 @@ from qos.simulation.simulation import Simulation, Snapshot
 from qos.training.reward import Outcome, outcome_since
 from qos.training.rollout import NS, bounds_of, fresh_progress, roll
 from qos.training.scenarios import Ranges, Task, draw_task
-from schedulers.packet.limits.lfq.network import unpack
-from schedulers.packet.limits.lfq.step import Float64, Network
+from schedulers.packet.limits.lfq.memory import Float64
+from schedulers.packet.limits.lfq.network import first_network, pack, unpack
+from schedulers.packet.limits.lfq.step import Network
 
-NOISE_FLOOR = 0.005
-"""A scenario in which members differ by less than this hardly counts."""
-CLIP = 2.5
+CLIP = 0.1
+"""A pair counts for at most this difference of rewards: a timeout more or less must not decide."""
+ALPHA_RANGE = (0.7, 25.0)
+OUTPUT_SIGMA, DIRECT_SIGMA, BIAS_SIGMA, PACE_SIGMA = 0.06, 0.03, 0.04, 0.1
+START_SIGMA = (0.12, 0.05, 0.1)
+"""How far weights are thrown off (standard deviations): limits then change by a quarter or so."""
+FIRST_WEIGHT, SECOND_WEIGHT = 0.1, 0.02
+AVERAGED_POWER = 8
+"""The average weighs iterate t about as t to this power."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +47,22 @@ class Plan:
     scenarios
         Scenarios a generation.
     pairs
-        Antithetic pairs a generation.
-    sigma
-        Standard deviation of the noise.
+        Antithetic pairs a scenario.
     learning_rate, final_learning_rate
-        Of Adam, at the first and last generation; geometric between.
-    frozen
-        So many numbers at the beginning of the weights stay as they are.
+        Of Adam, at the first and last generation, in standard deviations of the noise; geometric between.
     seed
-        Of the scenarios, the noise and the first weights.
+        Of the scenarios and the noise.
     ranges
-        What scenarios are drawn from.
+        What scenarios are drawn from; their alpha is drawn anew, from `ALPHA_RANGE`.
     jobs
         Processes; -1: one a core.
     """
 
     generations: int
-    scenarios: int = 48
-    pairs: int = 32
-    sigma: float = 0.04
-    learning_rate: float = 0.03
-    final_learning_rate: float = 0.005
-    frozen: int = 0
+    scenarios: int = 400
+    pairs: int = 3
+    learning_rate: float = 0.25
+    final_learning_rate: float = 0.04
     seed: int = 1
     ranges: Ranges = field(default_factory=Ranges)
     jobs: int = -1
@@ -67,12 +70,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a step of the search did: its number, means over the population, the weights so far."""
+    """What a step of the search did: its number, mean reward, and the average of the weights so far."""
 
     number: int
     reward: float
-    utilisation: float
-    delay_price: float
     theta: Float64
 
 
@@ -108,32 +109,32 @@ class Bench:
         return outcome_since(simulation, self.task, self.queue_id)
 
 
-def _noise(plan: Plan, generation: int, count: int) -> Float64:
-    """Draw the noise of a generation, shape ``(pairs, count)``."""
-    noise = np.random.default_rng((plan.seed, generation)).standard_normal((plan.pairs, count))
-    noise[:, : plan.frozen] = 0.0
-    return noise
+def spread() -> Float64:
+    """Give how far each weight is thrown off; what hidden units see stays as it is."""
+    network = first_network(0)
+    parts = Network(*(np.zeros_like(array) for array in network))._replace(
+        output=np.full_like(network.output, OUTPUT_SIGMA),
+        direct=np.full_like(network.direct, DIRECT_SIGMA),
+        bias=np.full_like(network.bias, BIAS_SIGMA),
+        start=np.array(START_SIGMA),
+        pace=np.full_like(network.pace, PACE_SIGMA),
+    )
+    return pack(parts)
 
 
-def _scores(theta: Float64, plan: Plan, generation: int, indices: list[int]) -> tuple[Float64, Float64]:
-    """Give each member's normalised score, shape ``(scenarios, 2 pairs)``, and means of the outcomes."""
-    noise = plan.sigma * _noise(plan, generation, len(theta))
-    networks = [unpack(theta + part) for part in (*noise, *-noise)]
-    scores = np.empty((len(indices), len(networks)))
-    means = np.empty((len(indices), 3))
-    for row, index in enumerate(indices):
-        bench = Bench(draw_task(plan.seed, index, plan.ranges))
-        alpha = bench.task.alpha
-        outcomes = [bench.run(network, alpha) for network in networks]
-        rewards = np.array([o.reward(alpha) for o in outcomes])
-        advantage = (rewards - rewards.mean()) / (rewards.std() + NOISE_FLOOR)
-        scores[row] = np.clip(advantage, -CLIP, CLIP)
-        means[row] = (
-            rewards.mean(),
-            np.mean([o.utilisation for o in outcomes]),
-            alpha * np.mean([o.delay_s for o in outcomes]),
-        )
-    return scores, means
+def _gradient(theta: Float64, plan: Plan, generation: int, number: int) -> tuple[Float64, float]:
+    """Estimate the gradient, in standard deviations, from one scenario; and its mean reward."""
+    sigma = spread()
+    rng = np.random.default_rng((plan.seed, generation, number))
+    bench = Bench(draw_task(plan.seed, generation * plan.scenarios + number, plan.ranges))
+    alpha = float(np.exp(rng.uniform(*np.log(ALPHA_RANGE))))
+    total, reward = np.zeros_like(theta), 0.0
+    for _ in range(plan.pairs):
+        noise = np.where(sigma > 0.0, rng.standard_normal(len(theta)), 0.0)
+        there, back = (bench.run(unpack(theta + s * sigma * noise), alpha).reward(alpha) for s in (1, -1))
+        total += np.clip(there - back, -CLIP, CLIP) / 2.0 * noise
+        reward += (there + back) / 2.0
+    return total / plan.pairs, reward / plan.pairs
 
 
 def train(theta: Float64, plan: Plan) -> Iterator[Generation]:
@@ -152,22 +153,20 @@ def train(theta: Float64, plan: Plan) -> Iterator[Generation]:
         After each generation.
     """
     theta = np.array(theta, np.float64)
+    average, sigma = theta.copy(), spread()
     first, second = np.zeros_like(theta), np.zeros_like(theta)
     decay = (plan.final_learning_rate / plan.learning_rate) ** (1 / max(plan.generations - 1, 1))
     with Parallel(n_jobs=plan.jobs) as parallel:
         for generation in range(plan.generations):
-            begin = generation * plan.scenarios
             parts = parallel(
-                delayed(_scores)(theta, plan, generation, [begin + i]) for i in range(plan.scenarios)
+                delayed(_gradient)(theta, plan, generation, number) for number in range(plan.scenarios)
             )
-            total = np.concatenate([scores for scores, _ in parts]).mean(axis=0)
-            means = np.concatenate([m for _, m in parts]).mean(axis=0)
-            noise = _noise(plan, generation, len(theta))
-            half = plan.pairs
-            gradient = ((total[:half] - total[half:])[:, None] * noise).mean(axis=0) / plan.sigma / 2
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.99 * second + 0.01 * gradient**2
-            step = generation + 1
-            rate = plan.learning_rate * decay**generation
-            theta = theta + rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
-            yield Generation(generation, float(means[0]), float(means[1]), float(means[2]), theta.copy())
+            gradient = np.mean([slope for slope, _ in parts], axis=0)
+            first += FIRST_WEIGHT * (gradient - first)
+            second += SECOND_WEIGHT * (gradient**2 - second)
+            steps = generation + 1
+            unbiased = first / (1 - (1 - FIRST_WEIGHT) ** steps)
+            size = np.sqrt(second / (1 - (1 - SECOND_WEIGHT) ** steps)) + 1e-9
+            theta = theta + plan.learning_rate * decay**generation * sigma * unbiased / size
+            average += (AVERAGED_POWER + 1) / (steps + AVERAGED_POWER) * (theta - average)
+            yield Generation(generation, float(np.mean([reward for _, reward in parts])), average.copy())

@@ -29,8 +29,12 @@ from qos.training.rollout import (
     table_of,
 )
 from qos.training.scenarios import ALPHA_RANGE, Ranges, Task, draw_task
+from schedulers.packet.limits.lfq import company as among_others
+from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.step import LEAST_FRAMES, Float64, Network, Poll
+from schedulers.packet.limits.lfq.company import LEAST_FRAMES
+from schedulers.packet.limits.lfq.memory import Float64, Poll
+from schedulers.packet.limits.lfq.step import Network
 
 FACTORS = np.exp(np.linspace(-2.8, 2.8, 15))
 ALPHAS = 4
@@ -95,9 +99,11 @@ def _alike(memory: Float64) -> tuple[bool, NDArray[np.bool_]]:
 
     A flow that is in its first window has a limit of its own, see `step.apply`.
     """
-    calm = memory[step.EVENTS] == 0.0
+    calm = memory[remembered.EVENTS] == 0.0
     is_early = bool(2 * np.count_nonzero(calm) > len(calm))
-    return is_early, calm & (memory[step.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES) if is_early else ~calm
+    return is_early, calm & (
+        memory[remembered.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES
+    ) if is_early else ~calm
 
 
 def _curves(simulation: Simulation, task: Task, queue_id: int, run: _Run, is_early: bool) -> Float64:
@@ -123,15 +129,15 @@ def _multiply(fork: Simulation, queue_id: int, bounds: Bounds, progress: Progres
     """Multiply the limits that the policy wishes, in its memory and in force."""
     memory = progress.memory
     table = table_of(fork, queue_id, memory.shape[1])
-    known = np.flatnonzero(memory[step.IN_FORCE] > 0.0)
-    wish = memory[step.LOG_LIMIT, known] + np.log(factor)
+    known = np.flatnonzero(memory[remembered.IN_FORCE] > 0.0)
+    wish = memory[remembered.LOG_LIMIT, known] + np.log(factor)
     wish = np.clip(wish, np.log(bounds.least_bytes), np.log(bounds.most_bytes))
-    memory[step.LOG_LIMIT, known] = wish
+    memory[remembered.LOG_LIMIT, known] = wish
     waits = table["bytes"][known] + step.ROOM_FRAMES * bounds.frame_bytes
     room = np.minimum(table["limit_bytes"][known], waits)
-    limit = np.floor(np.maximum(np.exp(wish) + memory[step.ALLOWANCE, known], room))
+    limit = np.floor(np.maximum(np.exp(wish) + memory[remembered.ALLOWANCE, known], room))
     table["limit_bytes"][known] = limit.astype(np.int64)
-    memory[step.IN_FORCE, known] = limit
+    memory[remembered.IN_FORCE, known] = limit
 
 
 def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: float) -> Samples | None:
@@ -197,10 +203,13 @@ def _state(
     if not len(active):
         return None
     poll = Poll(*figures)
-    step.measure(memory, copy.link, poll, dt_s, bounds.frame_bytes)
-    step.remember(memory, poll, dt_s)
+    remembered.measure(memory, copy.link, poll, dt_s, bounds.frame_bytes)
+    remembered.count_timeouts(memory, poll, dt_s)
+    remembered.remember(memory, poll, dt_s)
     prices = [float(np.exp(rng.uniform(*np.log(ALPHA_RANGE)))) for _ in range(ALPHAS)]
-    x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes) for price in prices]
+    shared = among_others.sharing(memory, bounds.link_bytes_s)
+    remembered.listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
+    x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes, shared) for price in prices]
     return _State(prices, x, *_alike(memory))
 
 

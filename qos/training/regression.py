@@ -14,8 +14,9 @@ import numpy as np
 
 from qos.training.forks import FACTORS, Samples
 from qos.training.reward import UNFAIRNESS_PRICE
+from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import pack, unpack
-from schedulers.packet.limits.lfq.step import Float64, Network
+from schedulers.packet.limits.lfq.step import Network
 
 LOSS_SCALE = 0.1
 """Regrets above this count less and less: no single scenario may decide."""

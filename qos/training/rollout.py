@@ -14,14 +14,22 @@ from qos.simulation.layout import DONE
 from qos.simulation.polling import IDLE_S
 from qos.simulation.simulation import Simulation
 from schedulers.packet.layout import Records
+from schedulers.packet.limits.lfq import company as among_others
+from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.step import LINK_MEMORY, MEMORY, Beginning, Float64, Network, Poll
+from schedulers.packet.limits.lfq.company import Beginning
+from schedulers.packet.limits.lfq.memory import LINK_MEMORY, MEMORY, Float64, Poll
+from schedulers.packet.limits.lfq.step import Network
 
 Int64 = NDArray[np.int64]
 
-_measure = compiled(step.measure)
-_remember = compiled(step.remember)
-_company = compiled(step.company)
+_measure = compiled(remembered.measure)
+_remember = compiled(remembered.remember)
+_sharing = compiled(among_others.sharing)
+_listen = compiled(remembered.listen)
+_count_timeouts = compiled(remembered.count_timeouts)
+_welcome = compiled(among_others.welcome)
+_company = compiled(among_others.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
@@ -48,9 +56,9 @@ class Bounds(NamedTuple):
 
 def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float) -> Bounds:
     """Give the bounds of a policy on a link of a rate, as the deployed policy has them."""
-    beginning = step.beginning_of(network, rate_bps, alpha, FRAME_BYTES)
-    start = step.start_limit_bytes(network, rate_bps, alpha, FRAME_BYTES)
-    least = step.LEAST_FRAMES * FRAME_BYTES
+    beginning = among_others.beginning_of(network.start, rate_bps, alpha, FRAME_BYTES)
+    start = among_others.start_limit_bytes(network.start, rate_bps, alpha, FRAME_BYTES)
+    least = among_others.LEAST_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
     interval_ns = round(interval_s * NS)
     return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, beginning, least, MOST_BYTES)
@@ -64,6 +72,7 @@ class Progress(NamedTuple):
     seen: Int64  # (3, n): totals at the previous poll
     quiet_s: Float64
     clock_ns: Int64  # next poll, previous poll
+    first: Float64  # limit of queues that nobody uses, and for how long more would have been right
 
 
 def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
@@ -74,6 +83,7 @@ def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
         np.zeros((3, count), np.int64),
         np.full(count, IDLE_S),
         np.array([now_ns + interval_ns, now_ns], np.int64),
+        np.zeros(2),
     )
 
 
@@ -85,12 +95,13 @@ def copy_of(progress: Progress) -> Progress:
         progress.seen.copy(),
         progress.quiet_s.copy(),
         progress.clock_ns.copy(),
+        progress.first.copy(),
     )
 
 
 @compiled
 def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> tuple[Int64, Float64, Float64]:
-    """Read the counters: the active flows, their figures and memories; idle flows get their first limit.
+    """Read the counters: the active flows, their figures and memories.
 
     Returns the places of the active flows, shape ``(n,)``, the rows of a `Poll`, shape ``(7, n)``, and the
     memory, shape ``(MEMORY, n)``.
@@ -106,8 +117,6 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
         was_idle = quiet[i] >= bounds.idle_s
         if part.bytes == 0 and part.sent_packets == seen[1, i] and part.dropped_packets == seen[2, i]:
             quiet[i] += dt_s
-            if not was_idle and quiet[i] >= bounds.idle_s:
-                part.limit_bytes = int(bounds.start_bytes)
             continue
         active[n] = i
         figures[0, n] = part.sent_bytes - seen[0, i]
@@ -127,17 +136,31 @@ def gather(table: Records, bounds: Bounds, progress: Progress, dt_s: float) -> t
 
 
 @compiled
+def _welcome_all(table: Records, bounds: Bounds, progress: Progress) -> None:
+    """Give the queues that nobody uses their limit."""
+    for i in range(len(table)):
+        if progress.quiet_s[i] >= bounds.idle_s:
+            table[i].limit_bytes = int(progress.first[0])
+
+
+@compiled
 def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, dt_s: float) -> None:
     active, figures, memory = gather(table, bounds, progress, dt_s)
+    if len(active) == 0 or progress.first[0] == 0.0:
+        progress.first[0], progress.first[1] = bounds.start_bytes, 0.0
     if len(active) == 0:
+        _welcome_all(table, bounds, progress)
         return
     poll = Poll(figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6])
     _measure(memory, progress.link, poll, dt_s, bounds.frame_bytes)
+    _count_timeouts(memory, poll, dt_s)
     _remember(memory, poll, dt_s)
-    x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes)
-    among = _company(
-        network, memory, bounds.link_bytes_s, bounds.beginning, bounds.least_bytes, bounds.frame_bytes
-    )
+    shared = _sharing(memory, bounds.link_bytes_s)
+    _listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
+    x = _features(memory, progress.link, poll, dt_s, bounds.alpha, bounds.frame_bytes, shared)
+    among = _company(network.start, memory, shared, bounds.beginning, bounds.least_bytes, bounds.frame_bytes)
+    _welcome(progress.first, among.next_bytes, dt_s)
+    _welcome_all(table, bounds, progress)
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )

@@ -11,15 +11,16 @@ from qos.simulation.simulation import Simulation
 from qos.training.reward import Outcome, outcome_since
 from qos.training.rollout import FRAME_BYTES, NS, bounds_of, fresh_progress, roll
 from qos.training.scenarios import Ranges, Task, draw_task
-from schedulers.packet.limits.lfq.policy import PREFERENCES
 from schedulers.packet.limits.lfq.step import Network
 
+JUDGED_ALPHAS = (21.0, 5.0, 1.0)
+"""Prices of delay (1/s) with which candidates are compared."""
 WORST = 0.3
 """No scenario counts for more than this: a few hopeless ones must not decide."""
 
 
 def rewards_of(network: Network, seed: int, index: int, ranges: Ranges) -> NDArray[np.float64]:
-    """Run one scenario from its beginning with each preference.
+    """Run one scenario from its beginning with each price of delay.
 
     Parameters
     ----------
@@ -30,10 +31,10 @@ def rewards_of(network: Network, seed: int, index: int, ranges: Ranges) -> NDArr
 
     Returns
     -------
-    The rewards, shape ``(preferences,)``.
+    The rewards, shape ``(alphas,)``.
     """
     task = draw_task(seed, index, ranges)
-    return np.array([policy_outcome(network, task, alpha).reward(alpha) for alpha in PREFERENCES.values()])
+    return np.array([policy_outcome(network, task, alpha).reward(alpha) for alpha in JUDGED_ALPHAS])
 
 
 def policy_outcome(network: Network, task: Task, alpha: float) -> Outcome:

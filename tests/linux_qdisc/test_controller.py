@@ -57,13 +57,18 @@ class Kernel:
 class Policy:
     """Wants what the test says, and remembers what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
         self.seen: list[FlowCounters] = []
         self.wish: Callable[[FlowCounters], Int64] = lambda counters: counters.limit_bytes
+        self.first = first
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         self.seen.append(counters)
         return self.wish(counters)
+
+    def first_limit_bytes(self, active_flows: int) -> int:
+        assert active_flows >= 0
+        return self.first
 
 
 class FreeList:
@@ -96,7 +101,11 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def make_rig(monkeypatch: pytest.MonkeyPatch, standing: FairTree) -> Rig:
-    kernel, policy, free = Kernel(standing.flows, standing.limit_bytes), Policy(), FreeList()
+    kernel, policy, free = (
+        Kernel(standing.flows, standing.limit_bytes),
+        Policy(standing.limit_bytes),
+        FreeList(),
+    )
 
     class Reader:
         def __init__(self, *_: object) -> None: ...
@@ -185,6 +194,32 @@ def test_a_queue_that_was_idle_and_is_used_again_starts_at_the_default(rig: Rig)
     assert rig.policy.seen[-1].limit_bytes.tolist() == [rig.tree.limit_bytes]
 
 
+def test_queues_that_nobody_uses_get_the_limit_that_the_policy_wants_for_them(rig: Rig) -> None:
+    rig.kernel.send(3)
+    rig.policy.first = rig.tree.min_limit_bytes + 100
+    rig.controller.tick(DT_S)
+    others = np.arange(rig.kernel.flows) != 3
+    assert (rig.kernel.limits[others] == rig.tree.min_limit_bytes + 100).all()
+    assert rig.kernel.limits[3] == rig.tree.limit_bytes
+    written = len(rig.kernel.limit_writes)
+    rig.controller.tick(DT_S)
+    assert len(rig.kernel.limit_writes) == written
+    rig.policy.first = 0
+    rig.controller.tick(DT_S)
+    assert (rig.kernel.limits[others] == rig.tree.min_limit_bytes).all()
+
+
+def test_a_thousand_unused_queues_are_not_all_written_at_one_poll(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linux_qdisc.controller.WELCOMED_AT_ONCE", 5)
+    rig.policy.first = rig.tree.min_limit_bytes
+    for polls in (1, 2):
+        rig.controller.tick(DT_S)
+        changed = np.count_nonzero(rig.kernel.limits == rig.tree.min_limit_bytes)
+        assert changed == min(5 * polls, rig.kernel.flows)
+
+
 def test_a_short_pause_does_not_make_a_flow_new(rig: Rig) -> None:
     rig.kernel.send(3)
     rig.controller.tick(DT_S)
@@ -207,6 +242,7 @@ def test_a_flow_that_falls_silent_right_after_a_reload_is_retired_too(rig: Rig) 
     rig.policy.wish = lambda c: np.full(len(c.slot), 40_000, np.int64)
     rig.kernel.send(3)
     rig.controller.tick(DT_S)
+    rig.policy.first = rig.tree.limit_bytes * 2
     rig.controller.reload(tree(20_000_000), "sawtooth", rig.map)  # type: ignore[arg-type]
     rig.idle(IDLE_S + 2 * DT_S)
     assert rig.map.released == [3]

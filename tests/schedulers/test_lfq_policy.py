@@ -13,13 +13,18 @@ from hypothesis import strategies as st
 
 from qos.errors import InputError
 from schedulers.packet.limits import FlowCounters, QueueContext, first_limit_bytes, make_policy
+from schedulers.packet.limits.lfq import company as among_others
+from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
+from schedulers.packet.limits.lfq.company import Beginning, company
+from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEMORY, Poll
 from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq, as_poll
-from schedulers.packet.limits.lfq.step import AGE_PACKETS, EVENTS, MEMORY, Poll, apply, company
+from schedulers.packet.limits.lfq.step import apply
 from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
+ALONE = among_others.Sharing(1.0, 1e6)
 CONTEXT = QueueContext(64, 50_000_000, 1514, 60_000, 3_028, 4_000_000)
 
 
@@ -73,7 +78,11 @@ def test_a_first_limit_holds_an_initial_window_and_the_handshake_before_it() -> 
 
 def test_on_a_slow_link_a_first_window_is_shorter_where_delay_is_dear() -> None:
     limits = [first_limit_bytes(f"lfq:{name}", 2_000_000, 1514) for name in PREFERENCES]
-    assert limits == [4 * 1514, int(0.05 * 2_000_000 / 8), 11 * 1514]
+    assert limits == [
+        4 * 1514,
+        int(among_others.FIRST_PRICE / PREFERENCES["balanced"] * 2_000_000 / 8),
+        11 * 1514,
+    ]
 
 
 @pytest.mark.parametrize("frame_bytes", [1446.0, 1500.0, 1514.0, 1518.0, 9014.0])
@@ -84,7 +93,7 @@ def test_the_shortest_limit_holds_a_whole_frame(frame_bytes: float) -> None:
     limit = np.array([60_000.0])
     for _ in range(400):
         poll = Poll(zero + frame_bytes, zero + 1, zero, zero, limit, zero, zero)
-        among = company(network, memory, 1e6, step.Beginning(least, least), least, frame_bytes)
+        among = company(network.start, memory, ALONE, Beginning(least, least), least, frame_bytes)
         limit = apply(network, memory, poll, zero - 9.0, among, 1e6, frame_bytes)
     assert least <= limit <= (1 + step.WORTH_WRITING) * least
 
@@ -166,13 +175,14 @@ def polled(sent: list[int], dropped: list[int], limit: np.ndarray, quiet_s: floa
     )
 
 
-def company_of(sent: list[float], rate_bps: float, rtt_s: float = 0.0) -> step.Company:
+def company_of(sent: list[float], rate_bps: float, rtt_s: float = 0.0) -> among_others.Company:
     """What flows may queue that have sent so much a second for long, and lost packets."""
-    memory = np.zeros((step.MEMORY, len(sent)))
-    memory[step.MEAN_SENT] = sent
-    memory[step.EVENTS], memory[step.RTT_S] = 1.0, rtt_s
-    beginning = step.beginning_of(load_network(), rate_bps, 5.0, 1514.0)
-    return step.company(load_network(), memory, rate_bps / 8, beginning, 1514.0, 1514.0)
+    memory = np.zeros((remembered.MEMORY, len(sent)))
+    memory[remembered.MEAN_SENT] = sent
+    memory[remembered.EVENTS], memory[remembered.RTT_S] = 1.0, rtt_s
+    beginning = among_others.beginning_of(load_network().start, rate_bps, 5.0, 1514.0)
+    sharing = among_others.sharing(memory, rate_bps / 8)
+    return company(load_network().start, memory, sharing, beginning, 1514.0, 1514.0)
 
 
 def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_room_for_repairs() -> None:
@@ -182,6 +192,89 @@ def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_ro
     assert crowd.part_bytes == 1514 < alone.part_bytes
 
 
+def test_in_a_crowd_the_next_flow_may_queue_less_and_alone_as_much_as_the_first_one() -> None:
+    alone, crowd = company_of([1e5], 10e6), company_of([1e4] * 50, 10e6)
+    assert alone.next_bytes == first_limit_bytes("lfq:balanced", 10_000_000, 1514)
+    assert crowd.next_bytes < alone.next_bytes / 4
+
+
+def test_unused_queues_get_less_at_once_and_more_only_after_a_while() -> None:
+    standing = np.array([16_000.0, 0.0])
+    among_others.welcome(standing, 3_000.0, 0.02)
+    assert standing[0] == 3_000.0
+    among_others.welcome(standing, 4_000.0, 0.02)
+    assert standing[0] == 3_000.0  # hardly more
+    for _ in range(round(among_others.WELCOME_S / 0.02) - 1):
+        among_others.welcome(standing, 16_000.0, 0.02)
+        assert standing[0] == 3_000.0
+    among_others.welcome(standing, 16_000.0, 0.02)
+    among_others.welcome(standing, 16_000.0, 0.02)
+    assert standing[0] == 16_000.0
+
+
+def test_a_crowd_lowers_the_limit_of_unused_queues_until_it_is_gone() -> None:
+    context = replace(CONTEXT, initial_limit_bytes=first_limit_bytes("lfq", CONTEXT.rate_bps, 1514) or 0)
+    policy = Lfq(context, load_network(), 5.0)
+    assert policy.first_limit_bytes(0) == context.initial_limit_bytes
+    policy.limits(polled([3] * 60, [0] * 60, np.full(60, 16_000), 0.0, new=True), 0.02)
+    assert policy.first_limit_bytes(60) < context.initial_limit_bytes / 4
+    assert policy.first_limit_bytes(0) == context.initial_limit_bytes
+
+
+def deaf_after(polls: int, sent: int, dropped: int, frames: int, every: int = 1) -> bool:
+    """Say whether a flow is found deaf that loses packets in every so many polls, at a full queue."""
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(remembered.LINK_MEMORY)
+    limit = np.array([frames * 1514])
+    for number in range(polls):
+        counted = polled([sent], [dropped if number % every == 0 else 0], limit, 0.0, number == 0)
+        poll = as_poll(replace(counted, backlog_bytes=limit, backlog_packets=np.array([frames])))
+        remembered.measure(memory, link, poll, 0.02, 1514.0)
+        remembered.remember(memory, poll, 0.02)
+        remembered.listen(memory, poll, 0.02, sent * 1514 / 0.02, 1514.0)
+    return bool(memory[remembered.DEAF, 0])
+
+
+def test_a_sender_that_goes_on_losing_at_a_full_queue_is_found_deaf() -> None:
+    assert deaf_after(60, sent=20, dropped=5, frames=20)
+    assert not deaf_after(10, sent=20, dropped=5, frames=20)  # an overshoot looks like that as well
+
+
+def test_a_sender_is_not_taken_for_deaf_whose_window_fits_what_it_loses() -> None:
+    """One in 200 lost: a sender that heeds losses has 17 packets in flight (Mathis et al. 1997)."""
+    assert not deaf_after(300, sent=20, dropped=1, frames=15, every=10)
+    assert not deaf_after(300, sent=20, dropped=1, frames=6)  # one in 21: 5.6 in flight
+
+
+def test_a_deaf_sender_gets_no_room_for_repairs() -> None:
+    network = first_network(1)
+    limit = np.array([30_000.0])
+    zero = np.zeros(1)
+    sizes = []
+    for deaf in (0.0, 1.0):
+        memory = np.zeros((MEMORY, 1))
+        memory[AGE_PACKETS] = memory[EVENTS] = 100.0
+        memory[remembered.LOG_LIMIT], memory[remembered.IN_FORCE], memory[remembered.DEAF] = (
+            np.log(12_000.0),
+            limit,
+            deaf,
+        )
+        poll = Poll(zero + 30_000, zero + 20, zero + 4, limit, limit, zero, zero)
+        among = company(network.start, memory, ALONE, Beginning(1e4, 1e4), 1514.0, 1514.0)
+        sizes.append(float(apply(network, memory, poll, zero, among, 1e6, 1514.0)[0]))
+    assert sizes[1] < sizes[0] <= step.MOST_WISHES * 12_000
+
+
+def test_time_spent_waiting_for_a_timeout_counts_as_lost_and_a_pause_without_a_loss_does_not() -> None:
+    shares = []
+    for unrepaired in (1e5, 0.0):
+        memory = np.zeros((MEMORY, 1))
+        memory[remembered.HELD_LEFT_BYTES] = unrepaired
+        remembered.count_timeouts(memory, as_poll(polled([1], [0], np.array([60_000]), 1.0, False)), 0.02)
+        shares.append((memory[remembered.TIMEOUTS, 0], memory[remembered.LOST_SLOW, 0]))
+    assert shares[0] == (1.0, pytest.approx(1.0 - 0.97**50))
+    assert shares[1] == (0.0, 0.0)
+
+
 def test_a_call_beside_a_download_does_not_make_a_crowd() -> None:
     alone = company_of([1e6], 10e6)
     beside = company_of([1e6] + [2e3] * 20, 10e6)
@@ -189,22 +282,22 @@ def test_a_call_beside_a_download_does_not_make_a_crowd() -> None:
 
 
 def test_the_handshake_and_the_first_window_tell_the_round_trip_time_to_half_an_interval() -> None:
-    memory, link = np.zeros((MEMORY, 1)), np.zeros(step.LINK_MEMORY)
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(remembered.LINK_MEMORY)
     for quiet_s, new, sent in ((0.0, True, 1), (0.06, False, 10), (0.02, False, 20)):
         poll = as_poll(polled([sent], [0], np.array([60_000]), quiet_s, new))
-        step.measure(memory, link, poll, 0.02, 1514.0)
-        step.remember(memory, poll, 0.02)
-    assert memory[step.RTT_S, 0] == pytest.approx(0.07)
+        remembered.measure(memory, link, poll, 0.02, 1514.0)
+        remembered.remember(memory, poll, 0.02)
+    assert memory[remembered.RTT_S, 0] == pytest.approx(0.07)
 
 
 def told_rtt_s(*polls: tuple[bool, int, int]) -> float:
     """Give the round-trip time after polls of 20 ms without a pause: is it new, packets sent and dropped."""
-    memory, link = np.zeros((MEMORY, 1)), np.zeros(step.LINK_MEMORY)
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(remembered.LINK_MEMORY)
     for new, sent, dropped in polls:
         poll = as_poll(polled([sent], [dropped], np.array([60_000]), 0.0, new))
-        step.measure(memory, link, poll, 0.02, 1514.0)
-        step.remember(memory, poll, 0.02)
-    return float(memory[step.RTT_S, 0])
+        remembered.measure(memory, link, poll, 0.02, 1514.0)
+        remembered.remember(memory, poll, 0.02)
+    return float(memory[remembered.RTT_S, 0])
 
 
 def test_a_handshake_in_the_poll_before_the_first_window_tells_that_the_path_is_short() -> None:

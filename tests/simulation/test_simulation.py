@@ -173,6 +173,9 @@ class Recorder:
         self.limit_bytes = limit_bytes
         self.seen: list[FlowCounters] = []
 
+    def first_limit_bytes(self, active_flows: int) -> int:
+        return 1500
+
     def limits(self, counters: FlowCounters, dt_s: float) -> np.ndarray:
         self.seen.append(counters)
         assert dt_s == pytest.approx(0.01)

@@ -93,3 +93,13 @@ class LimitPolicy(Protocol):
             Time since the previous poll in seconds, > 0.
         """
         ...
+
+    def first_limit_bytes(self, active_flows: int) -> int:
+        """Return the limit of the queues that nobody uses, in bytes: asked after each poll.
+
+        Parameters
+        ----------
+        active_flows
+            How many flows were active in the poll; 0 where `limits` was not asked.
+        """
+        ...

@@ -24,3 +24,7 @@ class Fixed:
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:  # noqa: ARG002
         """Return the one limit for each flow."""
         return np.full(counters.slot.shape, self._limit_bytes, dtype=np.int64)
+
+    def first_limit_bytes(self, active_flows: int) -> int:  # noqa: ARG002
+        """Return the one limit."""
+        return self._limit_bytes

@@ -52,3 +52,7 @@ class Forecast:
         scaled = wanted * min(max(factor, LEAST_FACTOR), LARGEST_FACTOR)
         limits: Int64 = np.clip(scaled, self._least, self._most).astype(np.int64)
         return limits
+
+    def first_limit_bytes(self, active_flows: int) -> int:
+        """Return what the policy gives the queues that nobody uses."""
+        return self._policy.first_limit_bytes(active_flows)

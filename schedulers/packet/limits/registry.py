@@ -10,9 +10,9 @@ from qos.errors import InputError, ValueRefusedError
 from qos.units import parse_size
 from schedulers.packet.limits.contract import LimitPolicy, QueueContext
 from schedulers.packet.limits.fixed import Fixed
+from schedulers.packet.limits.lfq.company import start_limit_bytes
 from schedulers.packet.limits.lfq.online import Learner
 from schedulers.packet.limits.lfq.policy import DEFAULT_PREFERENCE, PREFERENCES, Lfq, check_alpha
-from schedulers.packet.limits.lfq.step import start_limit_bytes
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
@@ -92,7 +92,7 @@ def first_limit_bytes(spelling: str, rate_bps: int, mtu_bytes: int) -> int | Non
         network = load_network(SHIPPED)
     except InputError:
         return None
-    return int(start_limit_bytes(network, rate_bps, alpha, mtu_bytes))
+    return int(start_limit_bytes(network.start, rate_bps, alpha, mtu_bytes))
 
 
 def check_policy(spelling: str) -> None:

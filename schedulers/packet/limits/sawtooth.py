@@ -43,6 +43,7 @@ class Sawtooth:
 
     def __init__(self, context: QueueContext) -> None:
         self._frame = context.mtu_bytes
+        self._first_bytes = context.initial_limit_bytes
         self._start_bytes = context.rate_bps * START_S / 8
         self._low = max(context.min_limit_bytes, FLOOR_FRAMES * context.mtu_bytes)
         self._high = max(context.max_limit_bytes, self._low)
@@ -52,6 +53,10 @@ class Sawtooth:
         self._drops = np.zeros(context.slots, np.int64)
         self._empty_s = np.zeros(context.slots)
         self._age_s = np.zeros(context.slots)
+
+    def first_limit_bytes(self, active_flows: int) -> int:  # noqa: ARG002
+        """Return the limit that a queue had at the beginning."""
+        return self._first_bytes
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; most stay as they are."""

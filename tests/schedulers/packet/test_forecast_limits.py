@@ -17,6 +17,9 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[int] = []
 
+    def first_limit_bytes(self, active_flows: int) -> int:
+        return 1000
+
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         self.seen += counters.limit_bytes.tolist()
         return np.full(len(counters.slot), 50_000, dtype=np.int64)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schedulers.packet.limits.lfq.step import FEATURES, Float64, Network
+from schedulers.packet.limits.lfq.memory import Float64
+from schedulers.packet.limits.lfq.step import FEATURES, Network
 
 HIDDEN = 32
 EARLY_S, EARLY_FALL, EARLY_BDP = 0.007, 0.4, 0.5

@@ -25,16 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedulers.packet.limits.contract import Int64
-from schedulers.packet.limits.lfq.step import (
-    FEATURES,
-    LEAST_RATE,
-    LINK_RATE,
-    LOST_LONG,
-    RATE,
-    Float64,
-    Network,
-    Poll,
-)
+from schedulers.packet.limits.lfq.memory import LEAST_RATE, LINK_RATE, LOST_LONG, RATE, Float64, Poll
+from schedulers.packet.limits.lfq.step import FEATURES, Network
 
 INPUTS = FEATURES + 1
 LEARNED, SHIPPED, UP, DOWN = 0, 1, 2, 3

@@ -15,28 +15,26 @@ import numpy as np
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
 from schedulers.packet.limits.fair_room import FairRoom
-from schedulers.packet.limits.lfq.online import Learner, fortune_of
-from schedulers.packet.limits.lfq.step import (
+from schedulers.packet.limits.lfq.company import beginning_of, company, sharing, welcome
+from schedulers.packet.limits.lfq.memory import (
     LINK_MEMORY,
     MEMORY,
     RTT_S,
     Float64,
-    Network,
     Poll,
-    apply,
-    beginning_of,
-    company,
-    evaluate,
-    features,
+    count_timeouts,
+    listen,
     measure,
     remember,
 )
+from schedulers.packet.limits.lfq.online import Learner, fortune_of
+from schedulers.packet.limits.lfq.step import Network, apply, evaluate, features
 
-PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 5.0, "throughput": 1.0})
+PREFERENCES = MappingProxyType({"latency": 17.0, "balanced": 4.5, "throughput": 2.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 2.1 % of throughput, with ``balanced`` 0.5 %,
-with ``throughput`` 0.1 %.
+With ``latency`` a millisecond of mean queue costs as much as 1.7 % of throughput, with ``balanced`` 0.45 %,
+with ``throughput`` 0.2 %.
 """
 DEFAULT_PREFERENCE = "balanced"
 ALPHA_RANGE = (0.1, 100.0)
@@ -85,11 +83,13 @@ class Lfq:
         self._frame = float(context.mtu_bytes)
         self._least = float(context.min_limit_bytes)
         self._link_bytes_s = context.rate_bps / 8
-        self._beginning = beginning_of(network, context.rate_bps, alpha, self._frame)
+        self._beginning = beginning_of(network.start, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
         self._known = np.zeros((2, context.slots))
+        self._initial = context.initial_limit_bytes
+        self._standing = np.array([float(self._initial), 0.0])
         self._fair = FairRoom(context)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
@@ -98,18 +98,28 @@ class Lfq:
         poll = self._as_known(as_poll(counters), slot)
         memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
+        count_timeouts(memory, poll, dt_s)
         remember(memory, poll, dt_s)
-        x = features(memory, self._link, poll, dt_s, self._alpha, self._frame)
+        shared = sharing(memory, self._link_bytes_s)
+        listen(memory, poll, dt_s, shared.share_bytes_s, self._frame)
+        x = features(memory, self._link, poll, dt_s, self._alpha, self._frame, shared)
         distance = evaluate(self.network, x)
         if self.learner is not None:
             fortune = fortune_of(poll, memory, self._link, dt_s)
             self.learner.observe(slot, counters.is_new, x, fortune, dt_s)
             distance += self.learner.shift(x)
-        among = company(self.network, memory, self._link_bytes_s, self._beginning, self._least, self._frame)
+        among = company(self.network.start, memory, shared, self._beginning, self._least, self._frame)
+        welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])
         return limits.astype(np.int64)
+
+    def first_limit_bytes(self, active_flows: int) -> int:
+        """Return the limit of the queues that nobody uses: in a crowd, less."""
+        if not active_flows:
+            self._standing[:] = self._initial, 0.0
+        return int(self._standing[0])
 
     def _explored(self, wanted: Float64, slot: Int64) -> Float64:
         """Give the limits to be in force: while it learns, not always those that the policy knows of."""

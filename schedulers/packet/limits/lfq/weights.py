@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qos.errors import InputError
+from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
-from schedulers.packet.limits.lfq.step import Float64, Network
+from schedulers.packet.limits.lfq.step import Network
 
-FORMAT = 5
+FORMAT = 6
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4

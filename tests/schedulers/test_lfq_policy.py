@@ -264,6 +264,20 @@ def test_a_deaf_sender_gets_no_room_for_repairs() -> None:
     assert sizes[1] < sizes[0] <= step.MOST_WISHES * 12_000
 
 
+def test_a_flow_of_steady_rate_that_never_lost_a_packet_may_queue_a_burst_however_dear_delay_is() -> None:
+    sizes = []
+    for age in (step.UNTROUBLED_PACKETS - 1, step.UNTROUBLED_PACKETS):
+        memory = np.zeros((MEMORY, 1))
+        memory[AGE_PACKETS], memory[remembered.LOG_LIMIT] = age, np.log(3_000.0)
+        memory[remembered.IN_FORCE] = limit = np.array([3_000.0])
+        zero = np.zeros(1)
+        poll = Poll(zero + 15_000, zero + 10, zero, zero, limit, zero, zero)
+        network, beginning = first_network(1), Beginning(16_000.0, 3_000.0)
+        among = company(network.start, memory, ALONE, beginning, 1514.0, 1514.0)
+        sizes.append(float(apply(network, memory, poll, zero, among, 1e6, 1514.0)[0]))
+    assert sizes == [3_000.0, 16_000.0]
+
+
 def test_time_spent_waiting_for_a_timeout_counts_as_lost_and_a_pause_without_a_loss_does_not() -> None:
     shares = []
     for unrepaired in (1e5, 0.0):

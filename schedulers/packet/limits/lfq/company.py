@@ -59,6 +59,8 @@ class Company(NamedTuple):
     ----------
     least_bytes
         No limit is below this.
+    window_bytes
+        An initial window, or a flow's part of what all flows together may queue so early.
     first_bytes
         Most that a flow may queue that begins, shape ``(n,)``.
     early_bytes
@@ -70,6 +72,7 @@ class Company(NamedTuple):
     """
 
     least_bytes: float
+    window_bytes: float
     first_bytes: Float64
     early_bytes: Float64
     part_bytes: float
@@ -165,7 +168,7 @@ def company(
     steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
     large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
     early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
-    return Company(floor, np.maximum(first, early), early, part, max(first, unknown))
+    return Company(floor, first, np.maximum(first, early), early, part, max(first, unknown))
 
 
 def welcome(standing: Float64, next_bytes: float, dt_s: float) -> None:

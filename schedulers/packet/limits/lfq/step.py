@@ -57,6 +57,9 @@ from schedulers.packet.limits.lfq.memory import (
 FEATURES = 44
 """Inputs of the network."""
 INITIAL_WINDOW_FRAMES = 10
+UNTROUBLED_PACKETS = 200.0
+"""A flow that has sent so many packets without a loss is one of steady rate, or its path holds many: a burst
+may wait as one may at its beginning. Its queue is short of itself; a limit would only make it lose."""
 CROWD_SHRINK = 0.5
 """A limit above its part of what may wait for repairs falls to this share at each poll, not to `SHRINK`."""
 WORTH_WRITING = 0.02
@@ -260,7 +263,9 @@ def apply(
     base = np.where(grown_up, np.log(among.early_bytes), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
     change = np.where(calm & begins, 0.0, change)
-    wanted = np.minimum(np.maximum(base + change, np.log(among.least_bytes)), np.log(most_bytes))
+    untroubled = calm & (age >= UNTROUBLED_PACKETS)
+    least = np.log(np.where(untroubled, among.window_bytes, among.least_bytes))
+    wanted = np.minimum(np.maximum(base + change, least), np.log(most_bytes))
     memory[LOG_LIMIT] = wanted
     # What was dropped comes again. Room is made for it, or a lost retransmission costs the flow a timeout.
     allowance = np.where(ours, np.maximum(memory[ALLOWANCE] - poll.sent_bytes / SERVED_EACH, 0.0), 0.0)

@@ -4,12 +4,14 @@ The second half of the LFQ paper (arXiv 2007.02735, section V) goes on learning 
 **actor** is what the output of the network may be changed by: a linear function of its inputs that begins at
 zero, so the learned weights are again a network (`Learner.network`). All flows of a link play the same
 *episodes* of some seconds, four to a block in random order: the learned policy, the shipped one, and the
-learned one with limits a little higher and a little lower than it knows of. (Together, for what one flow
-gains from a longer queue alone it takes from the others.) Higher against lower says for each flow which way
-its reward rises; the **critic**, a linear regression of that on the flow's features that forgets, takes the
-noise out and generalises it over flows (compatible features: Sutton et al., NIPS 1999, theorem 2), and the
-actor follows the critic. Learned against shipped is the guard: over a window of blocks the learned policy
-must not be worse.
+actor wishing for a little more and for a little less. (Together, for what one flow gains from a longer queue
+alone it takes from the others. And it is the wish that is pushed, not the limit behind the policy's back:
+what a limit is worth includes how the policy goes on from it.) More against less says for each flow which
+way its reward rises; the **critic**, a linear regression of that on the flow's features that forgets, takes
+the noise out and generalises it over flows (compatible features: Sutton et al., NIPS 1999, theorem 2), and
+the actor follows the critic. What has been learned is the mean of where the actor has been, in which its
+unrest is less (Polyak and Juditsky 1992); late places count more. Learned against shipped is the guard: over
+a window of blocks the learned policy must not be worse.
 
 The reward is that of training: what a flow sent, as a share of its fair part of the link and at most all of
 it, less alpha times its queueing delay. Differences of it are measured in prices of the delay, so that one
@@ -32,8 +34,8 @@ INPUTS = FEATURES + 1
 LEARNED, SHIPPED, UP, DOWN = 0, 1, 2, 3
 ARMS = 4
 
-PUSH = 0.25
-"""How far an exploring episode's limit is from the learned policy's own, as a logarithm."""
+PUSH = 0.4
+"""How much more or less an exploring episode wishes for than the actor, as a logarithm."""
 EPISODE_S = 5.0
 SETTLING_SHARE = 0.4
 """Share of an episode in which the queue follows its new limits and nothing is counted."""
@@ -41,9 +43,14 @@ MOST_SHIFT = 1.0
 """The actor changes the distance by at most this much."""
 STEP = 0.02
 """How far the actor follows the critic with each block."""
+LATEST_WEIGHT = 2.0
+LEAST_LATEST_SHARE = 0.02
+"""The latest place of the actor counts in the mean so many times as much as an early one, at least this."""
 MEMORY_BLOCKS = 200.0
 """The critic remembers about so many blocks."""
-RIDGE = 3.0
+RIDGE = 10.0
+CONSTANT_INPUT = 3.0
+"""The constant among the inputs is large: what all flows have in common is learned first."""
 LARGEST_SLOPE = 3.0
 LEAST_PRICE = 0.005
 """Share of the rate; where queues cost less than this, differences in reward are mostly noise."""
@@ -126,9 +133,8 @@ class Learner:
     def __init__(self, slots: int, alpha: float, seed: int) -> None:
         self._alpha = alpha
         self._rng = np.random.default_rng(seed)
-        self._weights = np.zeros(INPUTS)
-        self._learned_blocks = 0
         self._roll_backs = 0
+        self._forget_actor()
         # Sums over the counted time of each episode, for each arm and flow.
         self._counted_s = np.zeros((ARMS, slots))
         self._used = np.zeros((ARMS, slots))
@@ -138,6 +144,11 @@ class Learner:
         self._takes_part = np.ones(slots, np.bool_)
         self._forget_critic()
         self._begin_block()
+
+    def _forget_actor(self) -> None:
+        self._actor = np.zeros(INPUTS)
+        self._learned = np.zeros(INPUTS)
+        self._learned_blocks = 0
 
     def _forget_critic(self) -> None:
         self._seen = np.zeros((INPUTS, INPUTS))
@@ -159,8 +170,8 @@ class Learner:
     def network(self, shipped: Network) -> Network:
         """Give the shipped network with what was learned."""
         return shipped._replace(
-            direct=shipped.direct + self._weights[None, :FEATURES],
-            bias=shipped.bias + self._weights[FEATURES:],
+            direct=shipped.direct + self._learned[None, :FEATURES],
+            bias=shipped.bias + CONSTANT_INPUT * self._learned[FEATURES:],
         )
 
     def go_on_from(self, shipped: Network, learned: Network, learned_blocks: int) -> bool:
@@ -174,7 +185,9 @@ class Learner:
         own = shipped._replace(direct=learned.direct, bias=learned.bias)
         if any(not np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(own, learned, strict=True)):
             return False
-        self._weights = np.append(learned.direct[0] - shipped.direct[0], learned.bias - shipped.bias)
+        constant = (learned.bias - shipped.bias) / CONSTANT_INPUT
+        self._learned = np.append(learned.direct[0] - shipped.direct[0], constant)
+        self._actor = self._learned.copy()
         self._learned_blocks = learned_blocks
         return True
 
@@ -190,17 +203,14 @@ class Learner:
         """Give what is added to the network's output for flows with features `x`, shape ``(n,)``."""
         if self._arm == SHIPPED:
             return np.zeros(x.shape[1])
-        return np.clip(self._weights @ _inputs(x), -MOST_SHIFT, MOST_SHIFT)
-
-    @property
-    def factor(self) -> float:
-        """By what limits are multiplied without the policy's knowledge."""
-        return float(np.exp({UP: PUSH, DOWN: -PUSH}.get(self._arm, 0.0)))
+        weights = self._learned if self._arm == LEARNED else self._actor
+        shift = np.clip(weights @ _inputs(x), -MOST_SHIFT, MOST_SHIFT)
+        return shift + {UP: PUSH, DOWN: -PUSH}.get(self._arm, 0.0)
 
     def observe(
         self, slot: Int64, is_new: NDArray[np.bool_], x: Float64, fortune: Fortune, dt_s: float
     ) -> None:
-        """Count one poll, before `shift` and `factor` say what is done next.
+        """Count one poll, before `shift` says what is done next.
 
         Parameters
         ----------
@@ -249,8 +259,10 @@ class Learner:
         self._seen = kept * self._seen + inputs @ inputs.T
         self._slopes = kept * self._slopes + inputs @ slopes
         critic = np.linalg.solve(self._seen + RIDGE * np.eye(INPUTS), self._slopes)
-        self._weights = self._weights + STEP * critic
+        self._actor = self._actor + STEP * critic
         self._learned_blocks += 1
+        latest = max(LATEST_WEIGHT / (self._learned_blocks + LATEST_WEIGHT), LEAST_LATEST_SHARE)
+        self._learned = self._learned + latest * (self._actor - self._learned)
         gain = float((rewards[LEARNED] - rewards[SHIPPED]).mean())
         self._guard(gain, float(price.mean()))
 
@@ -261,12 +273,11 @@ class Learner:
             return
         scaled = self._gains[:, 0] / self._gains[:, 1]
         if scaled.mean() < WORSE * scaled.std(ddof=1) / np.sqrt(len(scaled)):
-            self._weights = np.zeros(INPUTS)
-            self._learned_blocks = 0
+            self._forget_actor()
             self._roll_backs += 1
             self._forget_critic()
 
 
 def _inputs(x: Float64) -> Float64:
     """Give what actor and critic see: the features and a constant."""
-    return np.concatenate([x, np.ones((1, x.shape[1]))])
+    return np.concatenate([x, np.full((1, x.shape[1]), CONSTANT_INPUT)])

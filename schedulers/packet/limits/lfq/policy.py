@@ -20,7 +20,6 @@ from schedulers.packet.limits.lfq.memory import (
     LINK_MEMORY,
     MEMORY,
     RTT_S,
-    Float64,
     Poll,
     count_timeouts,
     listen,
@@ -87,7 +86,6 @@ class Lfq:
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
         self._link = np.zeros(LINK_MEMORY)
-        self._known = np.zeros((2, context.slots))
         self._initial = context.initial_limit_bytes
         self._standing = np.array([float(self._initial), 0.0])
         self._fair = FairRoom(context)
@@ -95,7 +93,7 @@ class Lfq:
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
-        poll = self._as_known(as_poll(counters), slot)
+        poll = as_poll(counters)
         memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         count_timeouts(memory, poll, dt_s)
@@ -112,7 +110,7 @@ class Lfq:
         welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
-        limits = self._fair.widen(self._explored(wanted, slot), counters, dt_s, memory[RTT_S])
+        limits = self._fair.widen(wanted, counters, dt_s, memory[RTT_S])
         return limits.astype(np.int64)
 
     def first_limit_bytes(self, active_flows: int) -> int:
@@ -120,21 +118,6 @@ class Lfq:
         if not active_flows:
             self._standing[:] = self._initial, 0.0
         return int(self._standing[0])
-
-    def _explored(self, wanted: Float64, slot: Int64) -> Float64:
-        """Give the limits to be in force: while it learns, not always those that the policy knows of."""
-        if self.learner is None:
-            return wanted
-        tried = np.floor(np.clip(wanted * self.learner.factor, self._least, self._most))
-        self._known[:, slot] = wanted, tried
-        return tried
-
-    def _as_known(self, poll: Poll, slot: Int64) -> Poll:
-        """Give the poll with the limits that the policy knows of."""
-        if self.learner is None:
-            return poll
-        wanted, tried = self._known[:, slot]
-        return poll._replace(limit_bytes=np.where(poll.limit_bytes == tried, wanted, poll.limit_bytes))
 
 
 def as_poll(counters: FlowCounters) -> Poll:

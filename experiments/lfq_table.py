@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ from qos.workers import each, workers
 from schedulers.packet.lfq_2020.weights import load_weights
 from schedulers.packet.registry import QueueConfiguration, queue
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DURATION_S = 5.0
 SENDERS = ("newreno", "bic")
 PAPER = {
@@ -36,6 +41,8 @@ PAPER = {
     "fq 1000": (11.85, 630.4, 1000.0),
 }
 """Published means over the 400 runs: throughput in Mbit/s, mean and largest queue in packets."""
+LABEL_PLACES = ((4, 3, "left"), (-4, 3, "right"), (4, -9, "left"), (-4, -9, "right"), (4, -16, "left"))
+"""Where a point's name may stand: offsets to the right and up, and which side of it is there."""
 CHUNK = 20
 """A process is given so many runs at a time."""
 ALPHAS = (0.5, 1.0, 7.0, 10.0, 14.0, 30.0)
@@ -178,29 +185,55 @@ def _write(folder: Path, rows: dict[str, NDArray[np.float64]]) -> None:
             writer.writerow([name, *ours, *PAPER.get(name, ("", "", ""))])
 
 
+def _label(axes: Axes, points: Mapping[str, tuple[float, float]], paper: bool) -> None:
+    """Name the points, beside them where there is room."""
+    taken = [text.get_window_extent() for text in axes.texts]
+    for name, at in points.items():
+        for place, (right, above, side) in enumerate(LABEL_PLACES, 1):
+            label = axes.annotate(
+                f"{name} (paper)" if paper else name,
+                at,
+                xytext=(right, above),
+                textcoords="offset points",
+                ha=side,
+                fontsize=6 if paper else 7,
+                color="grey" if paper else "black",
+            )
+            box = label.get_window_extent()
+            free = axes.bbox.x0 < box.x0 < box.x1 < axes.bbox.x1 and not any(
+                box.overlaps(other) for other in taken
+            )
+            if free or place == len(LABEL_PLACES):
+                taken.append(box)
+                break
+            label.remove()
+
+
 def _plot(folder: Path, rows: dict[str, NDArray[np.float64]]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
+    points = {}
     for name, figures in rows.items():
         throughput, mean, _ = figures[:, :3].mean(axis=0)
         ours = name.startswith("lfq ")
         axes.plot(mean, throughput, "o" if ours else "s", color="tab:red" if ours else "tab:blue")
-        if " alpha " in name and ours:
-            continue
-        axes.annotate(name, (mean, throughput), fontsize=7, xytext=(4, 3), textcoords="offset points")
+        if not (" alpha " in name and ours):
+            points[name] = (float(mean), float(throughput))
     learned = [figures[:, :2].mean(axis=0) for name, figures in rows.items() if name.startswith("lfq ")]
     if learned:
         throughputs, means = np.array(sorted(learned, key=lambda pair: float(pair[1]))).T
         axes.plot(means, throughputs, "-", color="tab:red", lw=0.8)
-    for name, (throughput, mean, _) in PAPER.items():
+    for throughput, mean, _ in PAPER.values():
         axes.plot(mean, throughput, "x", color="grey")
-        axes.annotate(f"{name} (paper)", (mean, throughput), fontsize=6, color="grey")
     axes.set_xscale("log")
     axes.set_xlabel("mean queue, packets")
     axes.set_ylabel("goodput, Mbit/s")
     axes.set_title("Means over the LFQ paper's 400 runs")
+    figure.draw_without_rendering()  # fixes where everything is
+    _label(axes, points, paper=False)
+    _label(axes, {name: (mean, throughput) for name, (throughput, mean, _) in PAPER.items()}, paper=True)
     figure.savefig(folder / "lfq_table.png", dpi=150)
 
 

@@ -101,9 +101,8 @@ def _alike(memory: Float64) -> tuple[bool, NDArray[np.bool_]]:
     """
     calm = memory[remembered.EVENTS] == 0.0
     is_early = bool(2 * np.count_nonzero(calm) > len(calm))
-    return is_early, calm & (
-        memory[remembered.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES
-    ) if is_early else ~calm
+    grown_up = memory[remembered.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES
+    return is_early, calm & grown_up if is_early else ~calm
 
 
 def _curves(simulation: Simulation, task: Task, queue_id: int, run: _Run, is_early: bool) -> Float64:

@@ -72,6 +72,13 @@ def test_it_goes_the_way_in_which_the_reward_rises(sign: float) -> None:
     assert learner.standing.roll_backs == 0
 
 
+def test_what_was_learned_is_the_mean_of_where_the_actor_was_and_so_behind_it() -> None:
+    learner = Learner(3, ALPHA, 1)
+    play(learner, 4, lambda shift: (0.8 + 0.05 * shift, 0.005))
+    actor = max(shifts(learner)) - online.PUSH
+    assert 0.0 < learned_shift(learner) < 0.9 * actor < online.MOST_SHIFT
+
+
 def test_a_policy_that_does_worse_than_the_shipped_one_is_given_up() -> None:
     shipped = first_network(1)
     learned = shipped._replace(bias=shipped.bias + 0.5)

@@ -44,6 +44,8 @@ DEAF_ROUNDS = 4.0
 DEAF_WINDOWS = 1.5
 """... and has more waiting than so many windows of a sender which heeds losses as frequent (Mathis et al.
 1997: the square root of 3/2 over their share), does not heed them."""
+FAST_WEIGHT, SLOW_WEIGHT, LONG_WEIGHT = 0.25, 0.03, 0.01
+"""How much one poll weighs in the three means of what was lost; in that of emptiness as in the second."""
 LATEST_CYCLE = 0.3
 """The latest cycle between losses weighs at least so much in the mean over cycles."""
 BUSY_WEIGHT = 0.1
@@ -147,10 +149,10 @@ def count_timeouts(memory: Float64, poll: Poll, dt_s: float) -> None:
     waited = (poll.quiet_s > silent) & (memory[HELD_LEFT_BYTES] > 0.0)
     polls = np.where(waited, poll.quiet_s / dt_s, 0.0)
     memory[TIMEOUTS] += np.where(waited, 1.0, 0.0)
-    memory[LOST_FAST] += (1.0 - 0.75**polls) * (1.0 - memory[LOST_FAST])
-    memory[LOST_SLOW] += (1.0 - 0.97**polls) * (1.0 - memory[LOST_SLOW])
-    memory[LOST_LONG] += (1.0 - 0.99**polls) * (1.0 - memory[LOST_LONG])
-    memory[EMPTY] += (1.0 - 0.97**polls) * (1.0 - memory[EMPTY])
+    memory[LOST_FAST] += (1.0 - (1.0 - FAST_WEIGHT) ** polls) * (1.0 - memory[LOST_FAST])
+    memory[LOST_SLOW] += (1.0 - (1.0 - SLOW_WEIGHT) ** polls) * (1.0 - memory[LOST_SLOW])
+    memory[LOST_LONG] += (1.0 - (1.0 - LONG_WEIGHT) ** polls) * (1.0 - memory[LOST_LONG])
+    memory[EMPTY] += (1.0 - (1.0 - SLOW_WEIGHT) ** polls) * (1.0 - memory[EMPTY])
     memory[SINCE_POLLS] += polls
     memory[SINCE_LOST] += polls
 
@@ -169,10 +171,10 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     occupancy = np.minimum(poll.backlog_bytes / limit, 2.0)
     # Signed: where single frames blur a poll's count, what is too much and too little adds up to nothing.
     lost = np.maximum(1.0 - poll.sent_bytes / (memory[RATE] * dt_s), -1.0)
-    memory[LOST_FAST] += 0.25 * (lost - memory[LOST_FAST])
-    memory[LOST_SLOW] += 0.03 * (lost - memory[LOST_SLOW])
-    memory[LOST_LONG] += 0.01 * (lost - memory[LOST_LONG])
-    memory[EMPTY] += 0.03 * (np.where(poll.backlog_bytes == 0.0, 1.0, 0.0) - memory[EMPTY])
+    memory[LOST_FAST] += FAST_WEIGHT * (lost - memory[LOST_FAST])
+    memory[LOST_SLOW] += SLOW_WEIGHT * (lost - memory[LOST_SLOW])
+    memory[LOST_LONG] += LONG_WEIGHT * (lost - memory[LOST_LONG])
+    memory[EMPTY] += SLOW_WEIGHT * (np.where(poll.backlog_bytes == 0.0, 1.0, 0.0) - memory[EMPTY])
     memory[MEAN_OCCUPANCY] += 0.1 * (occupancy - memory[MEAN_OCCUPANCY])
     dropping = np.where(poll.dropped_packets > 0.0, 1.0, 0.0)
     share = poll.dropped_packets / np.maximum(poll.dropped_packets + poll.sent_packets, 1.0)

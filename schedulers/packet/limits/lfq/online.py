@@ -44,8 +44,9 @@ MOST_SHIFT = 1.0
 STEP = 0.02
 """How far the actor follows the critic with each block."""
 LATEST_WEIGHT = 2.0
+"""The latest place of the actor counts this much in the mean, where all before count one each..."""
 LEAST_LATEST_SHARE = 0.02
-"""The latest place of the actor counts in the mean so many times as much as an early one, at least this."""
+"""... and at least this share, so that what is old is forgotten."""
 MEMORY_BLOCKS = 200.0
 """The critic remembers about so many blocks."""
 RIDGE = 10.0

@@ -40,6 +40,8 @@ PACES_UP = (0.06, 0.12, 0.2)
 PACES_DOWN = (0.015, 0.03, 0.06)
 PACES_CALM = (0.03, 0.1, 0.3)
 LONGEST_S = 24.0
+LARGE_EVERY = CHUNK
+"""So often a scenario is large, see `Ranges`: one in each chunk of work."""
 VALIDATION_SEED = 1_000_003
 JUDGED_PACKETS = 30_000.0
 POLISHED_PACKETS, POLISHED_LONGEST_S = 20_000.0, 12.0
@@ -112,7 +114,7 @@ def _round(
         with np.load(path) as stored:
             return Samples(**stored)
     count, packets = schedule.rounds[number]
-    ranges = Ranges(senders=senders, most_packets=packets, longest_s=LONGEST_S)
+    ranges = Ranges(senders=senders, most_packets=packets, longest_s=LONGEST_S, large_every=LARGE_EVERY)
     begins = range(number * 1_000_000, number * 1_000_000 + count, CHUNK)
     work = [(seed, begin, theta, ranges) for begin in begins]
     parts = list(each(_chunk, work, jobs, f"round {number + 1}"))
@@ -158,7 +160,12 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
 
 def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], jobs: int) -> Network:
     """Improve what was chosen in whole runs."""
-    ranges = Ranges(senders=senders, most_packets=POLISHED_PACKETS, longest_s=POLISHED_LONGEST_S)
+    ranges = Ranges(
+        senders=senders,
+        most_packets=POLISHED_PACKETS,
+        longest_s=POLISHED_LONGEST_S,
+        large_every=LARGE_EVERY,
+    )
     plan = Plan(schedule.polish, seed=POLISH_SEED, ranges=ranges, jobs=jobs)
     theta = pack(chosen)
     for generation in train(theta, plan):
@@ -200,7 +207,9 @@ def main() -> None:
         work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
         fits = list(each(_fitted, work, jobs, "fits"))
         print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
-        ranges = Ranges(senders=senders, most_packets=JUDGED_PACKETS, longest_s=LONGEST_S)
+        ranges = Ranges(
+            senders=senders, most_packets=JUDGED_PACKETS, longest_s=LONGEST_S, large_every=LARGE_EVERY
+        )
         judge = Judge(schedule.judged, ranges, jobs)
         save_network(arguments.out / "chosen.npz", choose([unpack(theta) for theta, _ in fits], judge))
         chosen = load_network(arguments.out / "chosen.npz")  # in the precision in which it is kept

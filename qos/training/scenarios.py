@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,8 @@ KINDS = {
     "household": 0.08,
 }
 """Kinds of scenario and how often each is drawn."""
+LARGE_FACTOR = 8
+LARGE_KINDS = ("single", "few")
 ACCESS_FACTOR = 10
 PACKET_BYTES = 1500
 MOST_WAITING = 50_000
@@ -100,12 +102,24 @@ class Ranges:
         Duration of the longest scenario. Beyond `DURATION_RANGE_S` a part of them are longer, at lower
         rates: over long paths the cycles of a loss-based sender take seconds, and what a limit is worth
         shows only after several.
+    large_every
+        If not 0, one in so many scenarios is of `LARGE_KINDS` and may carry `LARGE_FACTOR` times
+        `most_packets`: where a path holds hundreds of packets, a cycle takes tens of thousands.
     """
 
     senders: tuple[str, ...] = SENDERS
     most_packets: float = 60_000.0
     kinds: tuple[str, ...] = tuple(KINDS)
     longest_s: float = DURATION_RANGE_S[1]
+    large_every: int = 0
+
+    def at(self, index: int) -> Ranges:
+        """Give the ranges that scenario `index` is drawn from."""
+        if not self.large_every or (index + 1) % self.large_every:
+            return self
+        return replace(
+            self, most_packets=LARGE_FACTOR * self.most_packets, kinds=LARGE_KINDS, large_every=0
+        )
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -253,7 +267,7 @@ def draw_task(seed: int, index: int, ranges: Ranges | None = None) -> Task:
     ranges
         What may be drawn.
     """
-    ranges = ranges or Ranges()
+    ranges = (ranges or Ranges()).at(index)
     rng = np.random.default_rng([seed, index])
     chances = np.array([KINDS[kind] for kind in ranges.kinds])
     kind = str(rng.choice(ranges.kinds, p=chances / chances.sum()))

@@ -19,6 +19,7 @@ from schedulers.packet.limits.lfq.company import Company, Sharing
 from schedulers.packet.limits.lfq.memory import (
     AGE_PACKETS,
     ALLOWANCE,
+    CYCLE_LIMIT_BYTES,
     CYCLE_LOST,
     CYCLE_LOWEST,
     CYCLE_MEAN,
@@ -54,7 +55,7 @@ from schedulers.packet.limits.lfq.memory import (
     Poll,
 )
 
-FEATURES = 44
+FEATURES = 46
 """Inputs of the network."""
 INITIAL_WINDOW_FRAMES = 10
 UNTROUBLED_PACKETS = 200.0
@@ -76,6 +77,10 @@ MOST_WISHES = 3.0
 """Whatever is kept for repairs, a limit is at most so many times what the network wishes: it may overrule."""
 RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
+SETTLE_POLLS = 20.0
+"""Poll n after a loss moves a limit at full pace up to this one, and at this over n of it later (Robbins and
+Monro 1951): what a limit is worth shows once a cycle of losses. A pace that never rests follows the sawtooth
+itself: down while the queue fills, up when the loss that it led to has emptied the queue."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 SERVED_EACH = 4.0
@@ -187,6 +192,10 @@ def features(
     x[41] = memory[DEAF]
     x[42] = np.log(0.05 + memory[MEAN_OCCUPANCY] * limit_packets * np.sqrt(memory[DROP_SHARE] / 1.5)) / 3.0
     x[43] = np.log(1.0 + memory[TIMEOUTS])
+    # What was seen over the cycles belongs to the limits at which they ended.
+    ended = np.maximum(memory[CYCLE_LIMIT_BYTES], 1.0)
+    x[44] = np.where(memory[EVENTS] > 0.0, np.log(ended / limit) / 2.0, 0.0)
+    x[45] = steady * np.log(np.maximum(window * frame_bytes - ended, frame_bytes) / limit) / 2.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))
     fine[0], fine[1] = memory[LOST_SLOW], memory[CYCLE_LOST]
@@ -247,6 +256,7 @@ def apply(
     limit = poll.limit_bytes
     calm = memory[EVENTS] == 0.0
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
+    pace *= np.minimum(SETTLE_POLLS / np.maximum(memory[SINCE_POLLS], 1.0), 1.0)
     pace = np.where(calm, np.exp(network.pace[2]), pace)
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.

@@ -45,7 +45,8 @@ LARGE_EVERY = CHUNK
 VALIDATION_SEED = 1_000_003
 JUDGED_PACKETS = 30_000.0
 POLISHED_PACKETS, POLISHED_LONGEST_S = 20_000.0, 12.0
-POLISH_SEED = 77
+POLISH_SEED = 66
+"""And the seed of the training: what is polished further is so in other scenarios."""
 POLISHED_SHARE = 0.5
 """What ships is so far from the chosen fit towards the polished one: between the two the noise of either is
 less (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
@@ -76,7 +77,7 @@ class Schedule:
 
 SIZES = {
     "full": Schedule(((3_000, 15_000.0), (4_000, 30_000.0), (6_000, 40_000.0)), 40, 8, 600, 70),
-    "half": Schedule(((1_500, 15_000.0), (2_500, 30_000.0), (4_500, 30_000.0)), 40, 8, 400, 70),
+    "half": Schedule(((1_500, 15_000.0), (2_500, 30_000.0), (4_500, 30_000.0)), 40, 8, 400, 140),
     "small": Schedule(((600, 15_000.0), (800, 30_000.0)), 40, 2, 150, 15),
     "quick": Schedule(((60, 5_000.0), (60, 5_000.0)), 40, 2, 30, 1),
 }
@@ -158,7 +159,7 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
     return paced
 
 
-def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], jobs: int) -> Network:
+def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], seed: int, jobs: int) -> Network:
     """Improve what was chosen in whole runs."""
     ranges = Ranges(
         senders=senders,
@@ -166,13 +167,37 @@ def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], jobs: 
         longest_s=POLISHED_LONGEST_S,
         large_every=LARGE_EVERY,
     )
-    plan = Plan(schedule.polish, seed=POLISH_SEED, ranges=ranges, jobs=jobs)
+    plan = Plan(schedule.polish, seed=POLISH_SEED + seed, ranges=ranges, jobs=jobs)
     theta = pack(chosen)
     for generation in train(theta, plan):
         theta = generation.theta
         if generation.number % 10 == 9:
             print(f"polish {generation.number + 1}: reward {generation.reward:.4f}", flush=True)
     return unpack(theta)
+
+
+def _train(arguments: argparse.Namespace, senders: tuple[str, ...], jobs: int) -> Network:
+    """Fork, fit and choose."""
+    begun = time.monotonic()
+    schedule = SIZES[arguments.size]
+    theta = pack(first_network(arguments.seed))
+    known: list[Samples] = []
+    for number in range(len(schedule.rounds)):
+        path = arguments.out / f"round{number + 1}.npz"
+        known.append(_round(path, number, schedule, theta, arguments.seed, senders, jobs))
+        if number + 1 < len(schedule.rounds):
+            theta, regret = _fitted((theta, joined(known), schedule.epochs, arguments.seed))
+            print(f"round {number + 1}: {len(known[-1].alpha)} states, regret {regret:.4f}", flush=True)
+        print(f"{time.monotonic() - begun:.0f} s", flush=True)
+    samples = joined(known)
+    seeds = range(arguments.seed, arguments.seed + schedule.fits)
+    work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
+    fits = list(each(_fitted, work, jobs, "fits"))
+    print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
+    ranges = Ranges(
+        senders=senders, most_packets=JUDGED_PACKETS, longest_s=LONGEST_S, large_every=LARGE_EVERY
+    )
+    return choose([unpack(theta) for theta, _ in fits], Judge(schedule.judged, ranges, jobs))
 
 
 def main() -> None:
@@ -182,6 +207,7 @@ def main() -> None:
         "--size", choices=SIZES, default="half", help="half made the shipped weights; quick tries it"
     )
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
+    parser.add_argument("--polish", type=Path, metavar="FILE", help="only polish these weights further")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
@@ -192,33 +218,16 @@ def main() -> None:
     schedule = SIZES[arguments.size]
     senders = tuple(name for name in SENDERS if name not in arguments.without)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    theta = pack(first_network(arguments.seed))
-    known: list[Samples] = []
     with workers(arguments.jobs, arguments.cluster) as jobs:
-        for number in range(len(schedule.rounds)):
-            path = arguments.out / f"round{number + 1}.npz"
-            known.append(_round(path, number, schedule, theta, arguments.seed, senders, jobs))
-            if number + 1 < len(schedule.rounds):
-                theta, regret = _fitted((theta, joined(known), schedule.epochs, arguments.seed))
-                print(f"round {number + 1}: {len(known[-1].alpha)} states, regret {regret:.4f}", flush=True)
-            print(f"{time.monotonic() - begun:.0f} s", flush=True)
-        samples = joined(known)
-        seeds = range(arguments.seed, arguments.seed + schedule.fits)
-        work = [(pack(first_network(seed)), samples, schedule.epochs, seed) for seed in seeds]
-        fits = list(each(_fitted, work, jobs, "fits"))
-        print("regrets:", [round(regret, 5) for _, regret in fits], flush=True)
-        ranges = Ranges(
-            senders=senders, most_packets=JUDGED_PACKETS, longest_s=LONGEST_S, large_every=LARGE_EVERY
-        )
-        judge = Judge(schedule.judged, ranges, jobs)
-        save_network(arguments.out / "chosen.npz", choose([unpack(theta) for theta, _ in fits], judge))
+        first = load_network(arguments.polish) if arguments.polish else _train(arguments, senders, jobs)
+        save_network(arguments.out / "chosen.npz", first)
         chosen = load_network(arguments.out / "chosen.npz")  # in the precision in which it is kept
-        save_network(arguments.out / "polished.npz", polish(chosen, schedule, senders, jobs))
+        save_network(arguments.out / "polished.npz", polish(chosen, schedule, senders, arguments.seed, jobs))
     polished = pack(load_network(arguments.out / "polished.npz"))
     between = (1.0 - POLISHED_SHARE) * pack(chosen) + POLISHED_SHARE * polished
     save_network(arguments.out / "lfq.npz", unpack(between))
     card = {"schema": 1, "seed": arguments.seed, "senders": senders, **asdict(schedule)}
-    (arguments.out / "lfq.json").write_text(json.dumps(card | {"states": len(samples.alpha)}, indent=1))
+    (arguments.out / "lfq.json").write_text(json.dumps(card, indent=1))
     print(arguments.out / "lfq.npz", f"{time.monotonic() - begun:.0f} s")
 
 

@@ -21,8 +21,8 @@ BUSY_BYTES, BUSY_TIME, RECENT_BYTES, RECENT_TIME = 24, 25, 26, 27
 ALLOWANCE, IN_FORCE, MEAN_SENT, RTT_S = 28, 29, 30, 31
 EARLY_FOR_RTT_S, HELD_BYTES, HELD_LEFT_BYTES, BURST_S = 32, 33, 34, 35
 TRAIN_S, TRAIN_GAP_S, TRAIN_SENT, TRAIN_DROPPED, DEAF = 36, 37, 38, 39, 40
-TIMEOUTS, CYCLE_LIMIT_BYTES = 41, 42
-MEMORY = 43
+TIMEOUTS = 41
+MEMORY = 42
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
@@ -194,7 +194,6 @@ def remember(memory: Float64, poll: Poll, dt_s: float) -> None:
     memory[CYCLE_LOWEST] += weight * (memory[LOWEST] - memory[CYCLE_LOWEST])
     memory[CYCLE_LOST] += weight * (memory[SINCE_LOST] / polls - memory[CYCLE_LOST])
     memory[CYCLE_MEAN] += weight * (memory[SINCE_SUM] / polls - memory[CYCLE_MEAN])
-    memory[CYCLE_LIMIT_BYTES] += weight * (limit - memory[CYCLE_LIMIT_BYTES])
     memory[EVENTS] += event
     quiet = 1.0 - event
     memory[SINCE_PACKETS] *= quiet

@@ -19,7 +19,6 @@ from schedulers.packet.limits.lfq.company import Company, Sharing
 from schedulers.packet.limits.lfq.memory import (
     AGE_PACKETS,
     ALLOWANCE,
-    CYCLE_LIMIT_BYTES,
     CYCLE_LOST,
     CYCLE_LOWEST,
     CYCLE_MEAN,
@@ -55,7 +54,7 @@ from schedulers.packet.limits.lfq.memory import (
     Poll,
 )
 
-FEATURES = 46
+FEATURES = 44
 """Inputs of the network."""
 INITIAL_WINDOW_FRAMES = 10
 UNTROUBLED_PACKETS = 200.0
@@ -192,10 +191,6 @@ def features(
     x[41] = memory[DEAF]
     x[42] = np.log(0.05 + memory[MEAN_OCCUPANCY] * limit_packets * np.sqrt(memory[DROP_SHARE] / 1.5)) / 3.0
     x[43] = np.log(1.0 + memory[TIMEOUTS])
-    # What was seen over the cycles belongs to the limits at which they ended.
-    ended = np.maximum(memory[CYCLE_LIMIT_BYTES], 1.0)
-    x[44] = np.where(memory[EVENTS] > 0.0, np.log(ended / limit) / 2.0, 0.0)
-    x[45] = steady * np.log(np.maximum(window * frame_bytes - ended, frame_bytes) / limit) / 2.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))
     fine[0], fine[1] = memory[LOST_SLOW], memory[CYCLE_LOST]

@@ -18,7 +18,7 @@ from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
 from schedulers.packet.limits.lfq.step import Network
 
-FORMAT = 7
+FORMAT = 6
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4

@@ -117,9 +117,7 @@ class Ranges:
         """Give the ranges that scenario `index` is drawn from."""
         if not self.large_every or (index + 1) % self.large_every:
             return self
-        return replace(
-            self, most_packets=LARGE_FACTOR * self.most_packets, kinds=LARGE_KINDS, large_every=0
-        )
+        return replace(self, most_packets=LARGE_FACTOR * self.most_packets, kinds=LARGE_KINDS, large_every=0)
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

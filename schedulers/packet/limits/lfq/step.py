@@ -49,6 +49,7 @@ from schedulers.packet.limits.lfq.memory import (
     SINCE_PACKETS,
     SINCE_POLLS,
     TIMEOUTS,
+    UNKNOWN_RTT_S,
     WAS_DROPPING,
     Float64,
     Poll,
@@ -80,6 +81,9 @@ SETTLE_POLLS = 20.0
 """Poll n after a loss moves a limit at full pace up to this one, and at this over n of it later (Robbins and
 Monro 1951): what a limit is worth shows once a cycle of losses. A pace that never rests follows the sawtooth
 itself: down while the queue fills, up when the loss that it led to has emptied the queue."""
+NEWRENO_CYCLE = 0.75
+"""Times the square of its window, in packets: what NewReno sends from loss to loss (Mathis et al. 1997). Who
+has sent more without a loss does not come to its limit: it moves at full pace again."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 SERVED_EACH = 4.0
@@ -251,7 +255,11 @@ def apply(
     limit = poll.limit_bytes
     calm = memory[EVENTS] == 0.0
     pace = np.where(distance > 0.0, np.exp(network.pace[0]), np.exp(network.pace[1]))
-    pace *= np.minimum(SETTLE_POLLS / np.maximum(memory[SINCE_POLLS], 1.0), 1.0)
+    rtt_s = np.where(memory[RTT_S] > 0.0, memory[RTT_S], UNKNOWN_RTT_S)
+    window = (rtt_s * memory[RATE] + limit) / frame_bytes
+    in_cycle = memory[SINCE_PACKETS] < NEWRENO_CYCLE * window * window
+    settled = np.where(in_cycle, SETTLE_POLLS / np.maximum(memory[SINCE_POLLS], SETTLE_POLLS), 1.0)
+    pace *= settled
     pace = np.where(calm, np.exp(network.pace[2]), pace)
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.

@@ -79,11 +79,14 @@ RETURNED_SHARE = 0.5
 """So much of what was dropped comes again at once: a sender also sends less after a loss."""
 SETTLE_POLLS = 20.0
 """Poll n after a loss moves a limit at full pace up to this one, and at this over n of it later (Robbins and
-Monro 1951): what a limit is worth shows once a cycle of losses. A pace that never rests follows the sawtooth
-itself: down while the queue fills, up when the loss that it led to has emptied the queue."""
+Monro, "A stochastic approximation method", 1951): what a limit is worth shows once a cycle of losses. A pace
+that never rests follows the sawtooth itself: down while the queue fills, up when the loss that it led to has
+emptied the queue."""
 NEWRENO_CYCLE = 0.75
-"""Times the square of its window, in packets: what NewReno sends from loss to loss (Mathis et al. 1997). Who
-has sent more without a loss does not come to its limit: it moves at full pace again."""
+"""Times the square of its window, in packets, is twice what NewReno sends from loss to loss (3/8 of it: Mathis
+et al., "The macroscopic behavior of the TCP congestion avoidance algorithm", CCR 1997), as the round-trip
+time is an estimate. Who has sent more without a loss does not come to its limit: it moves at full pace again.
+"""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 SERVED_EACH = 4.0
@@ -259,8 +262,7 @@ def apply(
     window = (rtt_s * memory[RATE] + limit) / frame_bytes
     in_cycle = memory[SINCE_PACKETS] < NEWRENO_CYCLE * window * window
     settled = np.where(in_cycle, SETTLE_POLLS / np.maximum(memory[SINCE_POLLS], SETTLE_POLLS), 1.0)
-    pace *= settled
-    pace = np.where(calm, np.exp(network.pace[2]), pace)
+    pace = np.where(calm, np.exp(network.pace[2]), settled * pace)
     change = np.minimum(np.maximum(pace * distance, -LARGEST_STEP), LARGEST_STEP)
     # The wish is kept exactly, so that small steps add up; a limit that somebody else set is the new wish.
     ours = memory[IN_FORCE] == limit

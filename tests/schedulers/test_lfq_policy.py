@@ -278,6 +278,37 @@ def test_a_flow_of_steady_rate_that_never_lost_a_packet_may_queue_a_burst_howeve
     assert sizes == [3_000.0, 16_000.0]
 
 
+def moved_by(polls: float, packets: float) -> float:
+    """How far a limit of 20 frames moves, as a logarithm, so long after a loss, where the best one is longer.
+
+    The flow has 10 Mbit/s over 24 ms: with the limit its window is 40 packets.
+    """
+    memory = np.zeros((MEMORY, 1))
+    memory[AGE_PACKETS], memory[EVENTS] = 1e5, 5.0
+    memory[remembered.RTT_S], memory[remembered.RATE] = 0.024, 20 * 1500 / 0.024
+    memory[remembered.SINCE_POLLS], memory[remembered.SINCE_PACKETS] = polls, packets
+    memory[remembered.IN_FORCE] = limit = np.array([20 * 1500.0])
+    memory[remembered.LOG_LIMIT] = np.log(limit)
+    zero = np.zeros(1)
+    poll = Poll(zero + 15_000, zero + 10, zero, limit, limit, zero, zero)
+    network, beginning = first_network(1), Beginning(1e4, 1e4)
+    among = company(network.start, memory, ALONE, beginning, 1500.0, 1500.0)
+    apply(network, memory, poll, zero + 1.0, among, 1e6, 1500.0)
+    return float(memory[remembered.LOG_LIMIT, 0] - np.log(limit[0]))
+
+
+def test_a_limit_settles_in_the_course_of_a_cycle_of_losses() -> None:
+    early, late, later = (moved_by(polls, 100.0) for polls in (step.SETTLE_POLLS, 40.0, 80.0))
+    assert early == moved_by(1.0, 100.0) > 0.0
+    assert late == pytest.approx(early / 2)
+    assert later == pytest.approx(early / 4)
+
+
+def test_a_limit_that_a_flow_does_not_come_to_moves_at_full_pace_again() -> None:
+    """NewReno loses a packet in 3/8 of its window's square, here 600; twice that is waited for."""
+    assert moved_by(80.0, 1_199.0) < moved_by(80.0, 1_201.0) == moved_by(1.0, 1_201.0)
+
+
 def test_time_spent_waiting_for_a_timeout_counts_as_lost_and_a_pause_without_a_loss_does_not() -> None:
     shares = []
     for unrepaired in (1e5, 0.0):

@@ -10,7 +10,7 @@ from qos.training.evolution import Bench, Plan, train
 from qos.training.forks import FACTORS, collect
 from qos.training.regression import fit, rewards
 from qos.training.rollout import bounds_of, fresh_progress, roll
-from qos.training.scenarios import KINDS, Ranges, draw_task
+from qos.training.scenarios import KINDS, LARGE_KINDS, Ranges, draw_task
 from schedulers.packet.limits import QueueContext
 from schedulers.packet.limits.lfq.network import SENSES, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import Lfq
@@ -50,6 +50,18 @@ def test_a_sender_that_is_left_out_is_never_drawn() -> None:
     ranges = Ranges(senders=("newreno", "bic"))
     drawn = {flow.sender for index in range(40) for flow in draw_task(2, index, ranges).scenario.flows}
     assert drawn <= {"newreno", "bic", "udp"}
+
+
+def test_one_scenario_in_so_many_is_large_and_the_others_are_as_without() -> None:
+    usual, ranges = Ranges(most_packets=3_000), Ranges(most_packets=3_000, large_every=5)
+    assert [ranges.at(index) == ranges for index in range(10)] == [True] * 4 + [False] + [True] * 4 + [False]
+    assert draw_task(3, 7, ranges).scenario.flows == draw_task(3, 7, usual).scenario.flows
+    assert {draw_task(3, index, ranges).kind for index in range(4, 100, 5)} == set(LARGE_KINDS)
+    packets = [
+        max(task.rate_bps * task.scenario.duration_s / 8 / 1500 for task in drawn)
+        for drawn in ([draw_task(3, index, which) for index in range(4, 100, 5)] for which in (usual, ranges))
+    ]
+    assert packets[0] < packets[1]
 
 
 def test_a_scenario_that_is_run_again_from_its_beginning_gives_the_same() -> None:

@@ -32,7 +32,7 @@ from qos.training.scenarios import ALPHA_RANGE, Ranges, Task, draw_task
 from schedulers.packet.limits.lfq import company as among_others
 from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.company import LEAST_FRAMES
+from schedulers.packet.limits.lfq.company import INITIAL_WINDOW_PACKETS, LEAST_FRAMES
 from schedulers.packet.limits.lfq.memory import Float64, Poll
 from schedulers.packet.limits.lfq.step import Network
 
@@ -101,7 +101,7 @@ def _alike(memory: Float64) -> tuple[bool, NDArray[np.bool_]]:
     """
     calm = memory[remembered.EVENTS] == 0.0
     is_early = bool(2 * np.count_nonzero(calm) > len(calm))
-    grown_up = memory[remembered.AGE_PACKETS] >= step.INITIAL_WINDOW_FRAMES
+    grown_up = memory[remembered.AGE_PACKETS] >= INITIAL_WINDOW_PACKETS
     return is_early, calm & grown_up if is_early else ~calm
 
 

@@ -175,34 +175,64 @@ def polled(sent: list[int], dropped: list[int], limit: np.ndarray, quiet_s: floa
     )
 
 
-def company_of(sent: list[float], rate_bps: float, rtt_s: float = 0.0) -> among_others.Company:
-    """What flows may queue that have sent so much a second for long, and lost packets."""
+def company_of(
+    sent: list[float], rate_bps: float, rtt_s: float = 0.0, losses: float = 1.0, alpha: float = 5.0
+) -> among_others.Company:
+    """What flows may queue that have sent so much a second, and lost packets so often."""
     memory = np.zeros((remembered.MEMORY, len(sent)))
     memory[remembered.MEAN_SENT] = sent
-    memory[remembered.EVENTS], memory[remembered.RTT_S] = 1.0, rtt_s
-    beginning = among_others.beginning_of(load_network().start, rate_bps, 5.0, 1514.0)
+    memory[remembered.EVENTS], memory[remembered.RTT_S] = losses, rtt_s
+    beginning = among_others.beginning_of(load_network().start, rate_bps, alpha, 1514.0)
     sharing = among_others.sharing(memory, rate_bps / 8)
     return company(load_network().start, memory, sharing, beginning, 1514.0, 1514.0)
 
 
 def test_many_flows_on_a_slow_link_begin_with_fewer_frames_each_and_have_less_room_for_repairs() -> None:
-    alone, crowd = company_of([1e5], 10e6), company_of([1e4] * 50, 10e6)
+    alone, crowd = company_of([1e5], 10e6, losses=0.0), company_of([1e4] * 50, 10e6, losses=0.0)
     assert alone.least_bytes == crowd.least_bytes == 1514
     assert crowd.first_bytes.max() < 10 * 1514 <= alone.first_bytes.min()
     assert crowd.part_bytes == 1514 < alone.part_bytes
 
 
-def test_in_a_crowd_the_next_flow_may_queue_less_and_alone_as_much_as_the_first_one() -> None:
-    alone, crowd = company_of([1e5], 10e6), company_of([1e4] * 50, 10e6)
+def test_where_many_begin_the_next_flow_may_queue_less_and_else_as_much_as_the_first_one() -> None:
+    alone = company_of([1e5], 10e6)
+    begin, go_on = (company_of([1e4] * 50, 10e6, losses=losses) for losses in (0.0, 1.0))
     assert alone.next_bytes == first_limit_bytes("lfq:balanced", 10_000_000, 1514)
-    assert crowd.next_bytes < alone.next_bytes / 4
+    assert begin.next_bytes < alone.next_bytes / 4
+    assert go_on.next_bytes == 11 * 1514
+
+
+def test_a_first_window_beside_others_is_whole_however_dear_delay_is() -> None:
+    alone, beside = (company_of([sent], 3e6, alpha=18.0).next_bytes for sent in (1e3, 3e5))
+    assert alone < 5 * 1514
+    assert beside == 11 * 1514
+
+
+def test_beside_a_download_a_page_keeps_its_first_limit_for_two_windows_and_alone_for_one() -> None:
+    beside = company_of([1.2e6, 1e4], 10e6, losses=0.0)
+    alone = company_of([1e4], 10e6, losses=0.0)
+    assert beside.young_packets.tolist() == [10, 30]
+    assert alone.young_packets.tolist() == [10]
+    limits = []
+    for among in (beside, alone):
+        count = len(among.first_bytes)
+        memory = np.zeros((MEMORY, count))
+        memory[AGE_PACKETS] = 20.0
+        memory[remembered.LOG_LIMIT] = np.log(11 * 1514.0)
+        memory[remembered.IN_FORCE] = limit = np.full(count, 11 * 1514.0)
+        zero = np.zeros(count)
+        poll = Poll(zero + 7_500, zero + 5, zero, zero, limit, zero, zero)
+        apply(first_network(1), memory, poll, zero - 1.0, among, 1e6, 1514.0)
+        limits.append(float(np.exp(memory[remembered.LOG_LIMIT, -1])))
+    assert limits[0] == pytest.approx(11 * 1514.0)
+    assert limits[1] < 11 * 1514.0
 
 
 def test_unused_queues_get_less_at_once_and_more_only_after_a_while() -> None:
     standing = np.array([16_000.0, 0.0])
     among_others.welcome(standing, 3_000.0, 0.02)
     assert standing[0] == 3_000.0
-    among_others.welcome(standing, 4_000.0, 0.02)
+    among_others.welcome(standing, 3_200.0, 0.02)
     assert standing[0] == 3_000.0  # hardly more
     for _ in range(round(among_others.WELCOME_S / 0.02) - 1):
         among_others.welcome(standing, 16_000.0, 0.02)

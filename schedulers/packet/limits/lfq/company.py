@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schedulers.packet.limits.lfq.memory import MEAN_SENT, RTT_S, Float64
+from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEAN_SENT, RTT_S, Float64
 
 FIRST_FRAMES = 11
 """A flow that begins may queue an initial window (RFC 6928) and what ends the handshake before it..."""
 FIRST_PRICE = 0.25
-"""... unless waiting for so much would cost more than this, in shares of the rate..."""
+"""... unless it is alone and waiting for so much would cost more than this, in shares of the rate..."""
 LEAST_FIRST_FRAMES = 4
 """... but always so many frames: a burst that loses all but its head waits for a timeout."""
 LEAST_FRAMES = 1
@@ -27,14 +27,22 @@ CROWD_REPAIR_S = 0.01
 ALONE_REPAIR_S = 0.1
 """... and that of a flow which is alone for this long, CoDel's interval (RFC 8289)."""
 CROWD_FIRST_S = 0.01
-CROWD_FIRST_WINDOWS = 1.5
-"""First limits of all flows together are so much of the link, or so many first windows where that is more."""
+CROWD_FIRST_WINDOWS = 4.0
+"""First limits of flows that begin, all together, are so much of the link, or so many first windows where
+that is more."""
+INITIAL_WINDOW_PACKETS = 10
+BESIDE_SHARE = 0.1
+"""A flow is beside others if these use so much of the link. It does not make them wait (the queue is fair),
+so what it queues delays nobody but itself..."""
+BESIDE_PACKETS = 30
+"""... and its second window too may queue as much as the first: a page of so many packets that loses one
+takes a round-trip time longer. Alone, a flow is taken for one that goes on, and loses early."""
 SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0
 """Where the flow's part of the path holds as much as the second, slow start may fill it once: a sender that
 is cut at half of that needs as many round-trip times to come back. Between the two, something in between."""
 WELCOME_S = 1.0
-WELCOME_CHANGE = 1.4
-"""The limit of unused queues changes by at least this factor, and rises at most every `WELCOME_S`."""
+WELCOME_FALL, WELCOME_RISE = 1.4, 1.1
+"""The limit of unused queues changes by at least these factors, and rises at most every `WELCOME_S`."""
 
 
 class Sharing(NamedTuple):
@@ -63,8 +71,10 @@ class Company(NamedTuple):
         An initial window, or a flow's part of what all flows together may queue so early.
     first_bytes
         Most that a flow may queue that begins, shape ``(n,)``.
+    young_packets
+        A flow begins until it has sent so many, shape ``(n,)``.
     early_bytes
-        Limit of a flow that has sent its initial window, shape ``(n,)``.
+        Limit of a flow that has, shape ``(n,)``.
     part_bytes
         The flow's part of what all flows together may queue to repair losses.
     next_bytes
@@ -74,6 +84,7 @@ class Company(NamedTuple):
     least_bytes: float
     window_bytes: float
     first_bytes: Float64
+    young_packets: Float64
     early_bytes: Float64
     part_bytes: float
     next_bytes: float
@@ -157,18 +168,27 @@ def company(
         Largest frame.
     """
     flows, share = sharing.flows, sharing.share_bytes_s
+    link = flows * share
     floor = max(LEAST_FRAMES * frame_bytes, least_bytes)
     part = max(max(CROWD_REPAIR_S, ALONE_REPAIR_S / flows) * share, floor)
-    window = beginning.first_bytes
-    crowd = max(CROWD_FIRST_S * share * flows, CROWD_FIRST_WINDOWS * window)
-    first = max(min(crowd / flows, window), floor)
+    alone, whole = beginning.first_bytes, FIRST_FRAMES * frame_bytes
+    crowd = max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * alone)
+    window = max(min(crowd / flows, alone), floor)
+    sent = memory[MEAN_SENT]
+    beside = sent.sum() - sent > BESIDE_SHARE * link
+    beginners = float(((memory[EVENTS] == 0.0) & (memory[AGE_PACKETS] < INITIAL_WINDOW_PACKETS)).sum())
+    first = np.minimum(crowd / max(beginners, 1.0), np.where(beside, whole, alone))
+    first = np.maximum(first, floor)
+    following = whole if sent.sum() > BESIDE_SHARE * link else alone
+    following = max(min(crowd / (beginners + 1.0), following), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
     unknown = max(beginning.early_bytes / flows, floor)
     early = np.maximum(unknown, start[2] * bdp)
     steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
     large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
     early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
-    return Company(floor, first, np.maximum(first, early), early, part, max(first, unknown))
+    young = np.where(beside, float(BESIDE_PACKETS), float(INITIAL_WINDOW_PACKETS))
+    return Company(floor, window, np.maximum(first, early), young, early, part, max(following, unknown))
 
 
 def welcome(standing: Float64, next_bytes: float, dt_s: float) -> None:
@@ -184,8 +204,8 @@ def welcome(standing: Float64, next_bytes: float, dt_s: float) -> None:
     dt_s
         Time since the previous poll.
     """
-    more = next_bytes > standing[0] * WELCOME_CHANGE
+    more = next_bytes > standing[0] * WELCOME_RISE
     standing[1] = standing[1] + dt_s if more else 0.0
-    if standing[1] >= WELCOME_S or next_bytes * WELCOME_CHANGE < standing[0]:
+    if standing[1] >= WELCOME_S or next_bytes * WELCOME_FALL < standing[0]:
         standing[0] = next_bytes
         standing[1] = 0.0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schedulers.packet.limits.lfq.company import Company, Sharing
+from schedulers.packet.limits.lfq.company import INITIAL_WINDOW_PACKETS, Company, Sharing
 from schedulers.packet.limits.lfq.memory import (
     AGE_PACKETS,
     ALLOWANCE,
@@ -57,7 +57,6 @@ from schedulers.packet.limits.lfq.memory import (
 
 FEATURES = 44
 """Inputs of the network."""
-INITIAL_WINDOW_FRAMES = 10
 UNTROUBLED_PACKETS = 200.0
 """A flow that has sent so many packets without a loss is one of steady rate, or its path holds many: a burst
 may wait as one may at its beginning. Its queue is short of itself; a limit would only make it lose."""
@@ -83,10 +82,10 @@ Monro, "A stochastic approximation method", 1951): what a limit is worth shows o
 that never rests follows the sawtooth itself: down while the queue fills, up when the loss that it led to has
 emptied the queue."""
 NEWRENO_CYCLE = 0.75
-"""Times the square of its window, in packets, is twice what NewReno sends from loss to loss (3/8 of it: Mathis
-et al., "The macroscopic behavior of the TCP congestion avoidance algorithm", CCR 1997), as the round-trip
-time is an estimate. Who has sent more without a loss does not come to its limit: it moves at full pace again.
-"""
+"""Times the square of its window, in packets, is twice what NewReno sends from loss to loss (3/8 of it:
+Mathis et al., "The macroscopic behavior of the TCP congestion avoidance algorithm", CCR 1997), as the
+round-trip time is an estimate. Who has sent more without a loss does not come to its limit: it moves at full
+pace again."""
 LARGEST_STEP = 0.7
 """The logarithm of a limit changes by at most this much a poll."""
 SERVED_EACH = 4.0
@@ -268,16 +267,17 @@ def apply(
     ours = memory[IN_FORCE] == limit
     base = np.where(ours, memory[LOG_LIMIT], np.log(limit))
     age = memory[AGE_PACKETS]
-    begins = age < INITIAL_WINDOW_FRAMES
+    begins = age < INITIAL_WINDOW_PACKETS
+    young = age < among.young_packets
     # Set anew when more is known of the path: its length shows only after a window.
     untried = calm | ((memory[EVENTS] == 1.0) & (memory[SINCE_POLLS] == 0.0))  # no loss before this poll
-    grown_up = age - poll.sent_packets < INITIAL_WINDOW_FRAMES
+    grown_up = age - poll.sent_packets < np.where(young, INITIAL_WINDOW_PACKETS, among.young_packets)
     grown_up |= memory[RTT_S] != memory[EARLY_FOR_RTT_S]
     grown_up &= untried & ~begins
     memory[EARLY_FOR_RTT_S] = np.where(grown_up, memory[RTT_S], memory[EARLY_FOR_RTT_S])
-    base = np.where(grown_up, np.log(among.early_bytes), base)
+    base = np.where(grown_up, np.log(np.where(young, among.first_bytes, among.early_bytes)), base)
     base = np.where(calm & begins, np.minimum(base, np.log(among.first_bytes)), base)
-    change = np.where(calm & begins, 0.0, change)
+    change = np.where(calm & young, 0.0, change)
     untroubled = calm & (age >= UNTROUBLED_PACKETS)
     least = np.log(np.where(untroubled, among.window_bytes, among.least_bytes))
     wanted = np.minimum(np.maximum(base + change, least), np.log(most_bytes))

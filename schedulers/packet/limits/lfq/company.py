@@ -14,7 +14,8 @@ from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEAN_SENT, 
 FIRST_FRAMES = 11
 """A flow that begins may queue an initial window (RFC 6928) and what ends the handshake before it..."""
 FIRST_PRICE = 0.25
-"""... unless it is alone and waiting for so much would cost more than this, in shares of the rate..."""
+"""... unless waiting for so much would cost more than this, in shares of the rate, and it is alone or others
+begin as well..."""
 LEAST_FIRST_FRAMES = 4
 """... but always so many frames: a burst that loses all but its head waits for a timeout."""
 LEAST_FRAMES = 1
@@ -27,7 +28,7 @@ CROWD_REPAIR_S = 0.01
 ALONE_REPAIR_S = 0.1
 """... and that of a flow which is alone for this long, CoDel's interval (RFC 8289)."""
 CROWD_FIRST_S = 0.01
-CROWD_FIRST_WINDOWS = 4.0
+CROWD_FIRST_WINDOWS = 3.0
 """First limits of flows that begin, all together, are so much of the link, or so many first windows where
 that is more."""
 INITIAL_WINDOW_PACKETS = 10
@@ -177,9 +178,9 @@ def company(
     sent = memory[MEAN_SENT]
     beside = sent.sum() - sent > BESIDE_SHARE * link
     beginners = float(((memory[EVENTS] == 0.0) & (memory[AGE_PACKETS] < INITIAL_WINDOW_PACKETS)).sum())
-    first = np.minimum(crowd / max(beginners, 1.0), np.where(beside, whole, alone))
-    first = np.maximum(first, floor)
-    following = whole if sent.sum() > BESIDE_SHARE * link else alone
+    most = np.where(beside & (beginners <= 1.0), whole, alone)
+    first = np.maximum(np.minimum(crowd / max(beginners, 1.0), most), floor)
+    following = whole if beginners == 0.0 and sent.sum() > BESIDE_SHARE * link else alone
     following = max(min(crowd / (beginners + 1.0), following), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
     unknown = max(beginning.early_bytes / flows, floor)

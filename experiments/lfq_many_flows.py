@@ -10,13 +10,13 @@ Jain's index of the goodputs, utilisation, mean and 99th percentile of the sojou
 
 from __future__ import annotations
 
-import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.scenario import Bulk, Flow, Scenario, Transport
@@ -139,14 +139,11 @@ def _plot(folder: Path, found: dict[Case, dict[str, tuple[float, ...]]]) -> None
 
 def main() -> None:
     """Run all cases."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="5 s in place of 20 s")
+    parser = options(__doc__, "lfq_many_flows", "5 s in place of 20 s")
     parser.add_argument("--detection", choices=["sack", "rack"], default="rack")
     parser.add_argument("--flows", type=int, nargs="+", default=[16, 128])
     parser.add_argument("--rate", type=parse_rate, nargs="+", default=[20_000_000, 100_000_000])
     parser.add_argument("--mechanisms", nargs="+", choices=MECHANISMS, default=MECHANISMS)
-    parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--out", type=Path, default=Path("results/lfq_many_flows"))
     arguments = parser.parse_args()
     prepare()
     duration_s = 5.0 if arguments.quick else 20.0

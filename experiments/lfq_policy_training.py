@@ -226,7 +226,9 @@ def main() -> None:
     polished = pack(load_network(arguments.out / "polished.npz"))
     between = (1.0 - POLISHED_SHARE) * pack(chosen) + POLISHED_SHARE * polished
     save_network(arguments.out / "lfq.npz", unpack(between))
-    card = {"schema": 1, "seed": arguments.seed, "senders": senders, **asdict(schedule)}
+    polished_from = str(arguments.polish) if arguments.polish else None  # then there were no rounds and fits
+    card = {"schema": 1, "seed": arguments.seed, "senders": senders, "polished_from": polished_from}
+    card |= asdict(schedule)
     (arguments.out / "lfq.json").write_text(json.dumps(card, indent=1))
     print(arguments.out / "lfq.npz", f"{time.monotonic() - begun:.0f} s")
 

@@ -12,13 +12,13 @@ run that was interrupted goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
 from qos.training.scenarios import KINDS, LOSS_BASED, SENDERS, Ranges, draw_task
@@ -97,14 +97,11 @@ def _report(rows: list[Row]) -> None:
 
 def main() -> None:
     """Judge."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="40 scenarios")
+    parser = options(__doc__, "lfq_regret", "40 scenarios")
     parser.add_argument("--scenarios", type=int, default=500)
     parser.add_argument("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
-    parser.add_argument("--out", type=Path, default=Path("results/lfq_regret"))
     arguments = parser.parse_args()
     network = load_network(arguments.weights or SHIPPED)
     prepare()

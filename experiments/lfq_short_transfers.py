@@ -10,7 +10,6 @@ for every queue; those of the first three seconds do not count.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from experiments.lfq_many_flows import MECHANISMS, mechanism_queue
 from qos.simulation.polling import configured_policies, run_polled
@@ -135,10 +135,7 @@ def _write(folder: Path, found: dict[Case, dict[str, tuple[float, ...]]]) -> Non
 
 def main() -> None:
     """Run all cases."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one run of each in place of ten")
-    parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--out", type=Path, default=Path("results/lfq_short_transfers"))
+    parser = options(__doc__, "lfq_short_transfers", "one run of each in place of ten")
     arguments = parser.parse_args()
     prepare()
     seeds = range(1 if arguments.quick else 10)

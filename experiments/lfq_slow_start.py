@@ -10,13 +10,13 @@ each sender, and the worst points.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from qos.simulation.polling import configured_policies, run_polled
 from qos.simulation.scenario import Bulk, Flow, Transport, dumbbell
@@ -79,10 +79,7 @@ def sent_bytes(work: tuple[Point, str]) -> int:
 
 def main() -> None:
     """Run the grid."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="every second rate and round-trip time")
-    parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--out", type=Path, default=Path("results/lfq_slow_start"))
+    parser = options(__doc__, "lfq_slow_start", "every second rate and round-trip time")
     arguments = parser.parse_args()
     prepare()
     every = 2 if arguments.quick else 1

@@ -8,7 +8,6 @@ and 100 rates from 5 to 25 Mbit/s at 15 ms, 5 s each. Nothing is trained; the sh
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from qos.errors import ValueRefusedError
 from qos.simulation.polling import configured_policies, run_polled
@@ -239,14 +239,11 @@ def _plot(folder: Path, rows: dict[str, NDArray[np.float64]]) -> None:
 
 def main() -> None:
     """Run the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="10 points a sweep in place of 100")
+    parser = options(__doc__, "lfq_table", "10 points a sweep in place of 100")
     parser.add_argument("--front", action="store_true", help="lfq with more prices of delay, too")
     parser.add_argument("--only", metavar="NAME", help="rows whose name begins so")
     parser.add_argument("--detection", choices=["sack", "rack"], default="sack")
-    parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
-    parser.add_argument("--out", type=Path, default=Path("results/lfq_table"))
     arguments = parser.parse_args()
     prepare()
     points = grid(10 if arguments.quick else 100)

@@ -11,7 +11,6 @@ best effort. Writes ``campus_load.csv`` and ``campus_load.png``.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from experiments.plan_unplanned import everybody
 from qos.engine import plan as make_plan
@@ -130,13 +130,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 def main() -> None:
     """Run the experiment."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="three loads, two repetitions")
+    parser = options(__doc__, "plan_campus_load", "three loads, two repetitions")
     parser.add_argument("--repetitions", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
-    parser.add_argument("--out", type=Path, default=Path("results/plan_campus_load"))
     arguments = parser.parse_args()
     repetitions = 2 if arguments.quick else arguments.repetitions
     seeds = np.random.SeedSequence(arguments.seed).generate_state(repetitions, np.uint32)

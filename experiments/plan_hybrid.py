@@ -12,7 +12,6 @@ no pair. With the plan: fair queues at planned rates. Without: the same schedule
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import options
 from experiments.entry import run as run_command
 from qos.engine import plan as make_plan
 from qos.plan_simulation.packets import packet_run, play_packets
@@ -139,13 +139,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 def main() -> None:
     """Run the experiment."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer crowds, two repetitions")
+    parser = options(__doc__, "plan_hybrid", "fewer crowds, two repetitions")
     parser.add_argument("--repetitions", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
-    parser.add_argument("--out", type=Path, default=Path("results/plan_hybrid"))
     arguments = parser.parse_args()
     repetitions = 2 if arguments.quick else arguments.repetitions
     seeds = np.random.SeedSequence(arguments.seed).generate_state(repetitions, np.uint32)

@@ -11,7 +11,8 @@ import numpy as np
 
 from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEAN_SENT, RTT_S, Float64
 
-FIRST_FRAMES = 11
+INITIAL_WINDOW_PACKETS = 10
+FIRST_FRAMES = INITIAL_WINDOW_PACKETS + 1
 """A flow that begins may queue an initial window (RFC 6928) and what ends the handshake before it..."""
 FIRST_PRICE = 0.25
 """... unless waiting for so much would cost more than this, in shares of the rate, and it is alone or others
@@ -31,11 +32,10 @@ CROWD_FIRST_S = 0.01
 CROWD_FIRST_WINDOWS = 3.0
 """First limits of flows that begin, all together, are so much of the link, or so many first windows where
 that is more."""
-INITIAL_WINDOW_PACKETS = 10
 BESIDE_SHARE = 0.1
 """A flow is beside others if these use so much of the link. It does not make them wait (the queue is fair),
 so what it queues delays nobody but itself..."""
-BESIDE_PACKETS = 30
+BESIDE_PACKETS = 3 * INITIAL_WINDOW_PACKETS
 """... and its second window too may queue as much as the first: a page of so many packets that loses one
 takes a round-trip time longer. Alone, a flow is taken for one that goes on, and loses early."""
 SMALL_BDP_FRAMES, LARGE_BDP_FRAMES = 50.0, 400.0

@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
-from qos.training.evolution import Plan, train
+from qos.training.evolution import Plan, Search, begin, train
 from qos.training.forks import Samples, collect
 from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
@@ -45,6 +45,8 @@ LARGE_EVERY = CHUNK
 VALIDATION_SEED = 1_000_003
 JUDGED_PACKETS = 30_000.0
 POLISHED_PACKETS, POLISHED_LONGEST_S = 20_000.0, 12.0
+KEPT_EVERY = 10
+"""Generations after which the polish is kept."""
 POLISH_SEED = 66
 """And the seed of the training: what is polished further is so in other scenarios."""
 POLISHED_SHARE = 0.5
@@ -159,7 +161,24 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
     return paced
 
 
-def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], seed: int, jobs: int) -> Network:
+def _kept(path: Path, chosen: Float64) -> Search:
+    """Read where a polish of these weights was left; else it begins."""
+    if path.exists():
+        with np.load(path) as stored:
+            if np.array_equal(stored["chosen"], chosen):
+                return Search(int(stored["steps"]), *(stored[name] for name in Search._fields[1:]))
+    return begin(chosen)
+
+
+def _keep(path: Path, chosen: Float64, search: Search) -> None:
+    half = path.with_name("half-" + path.name)
+    np.savez(half, chosen=chosen, **search._asdict())
+    half.replace(path)
+
+
+def polish(
+    chosen: Network, schedule: Schedule, senders: tuple[str, ...], seed: int, jobs: int, folder: Path
+) -> Network:
     """Improve what was chosen in whole runs."""
     ranges = Ranges(
         senders=senders,
@@ -168,12 +187,22 @@ def polish(chosen: Network, schedule: Schedule, senders: tuple[str, ...], seed: 
         large_every=LARGE_EVERY,
     )
     plan = Plan(schedule.polish, seed=POLISH_SEED + seed, ranges=ranges, jobs=jobs)
-    theta = pack(chosen)
-    for generation in train(theta, plan):
-        theta = generation.theta
-        if generation.number % 10 == 9:
-            print(f"polish {generation.number + 1}: reward {generation.reward:.4f}", flush=True)
-    return unpack(theta)
+    path = folder / f"polish-{seed}-{schedule.polish}.npz"
+    search = _kept(path, pack(chosen))
+    for generation in train(search, plan):
+        search = generation.search
+        if search.steps % KEPT_EVERY == 0:
+            _keep(path, pack(chosen), search)
+            print(f"polish {search.steps}: reward {generation.reward:.4f}", flush=True)
+    return unpack(search.average)
+
+
+def _first(arguments: argparse.Namespace, senders: tuple[str, ...], jobs: int) -> Network:
+    """Give what is polished: weights of a file, or those that were chosen, perhaps before an interruption."""
+    if arguments.polish:
+        return load_network(arguments.polish)
+    chosen = arguments.out / "chosen.npz"
+    return load_network(chosen) if chosen.exists() else _train(arguments, senders, jobs)
 
 
 def _train(arguments: argparse.Namespace, senders: tuple[str, ...], jobs: int) -> Network:
@@ -219,12 +248,11 @@ def main() -> None:
     senders = tuple(name for name in SENDERS if name not in arguments.without)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with workers(arguments.jobs, arguments.cluster) as jobs:
-        first = load_network(arguments.polish) if arguments.polish else _train(arguments, senders, jobs)
-        save_network(arguments.out / "chosen.npz", first)
+        save_network(arguments.out / "chosen.npz", _first(arguments, senders, jobs))
         chosen = load_network(arguments.out / "chosen.npz")  # in the precision in which it is kept
-        save_network(arguments.out / "polished.npz", polish(chosen, schedule, senders, arguments.seed, jobs))
-    polished = pack(load_network(arguments.out / "polished.npz"))
-    between = (1.0 - POLISHED_SHARE) * pack(chosen) + POLISHED_SHARE * polished
+        polished = polish(chosen, schedule, senders, arguments.seed, jobs, arguments.out)
+        save_network(arguments.out / "polished.npz", polished)
+    between = (1.0 - POLISHED_SHARE) * pack(chosen) + POLISHED_SHARE * pack(polished)
     save_network(arguments.out / "lfq.npz", unpack(between))
     polished_from = str(arguments.polish) if arguments.polish else None  # then there were no rounds and fits
     card = {"schema": 1, "seed": arguments.seed, "senders": senders, "polished_from": polished_from}

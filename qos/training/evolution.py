@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -68,13 +69,38 @@ class Plan:
     jobs: int = -1
 
 
+class Search(NamedTuple):
+    """Where a search stands, so that it can go on.
+
+    Attributes
+    ----------
+    steps
+        Generations done.
+    theta, average
+        The latest weights, and the average of all so far, which is what counts.
+    first, second
+        Adam's moments.
+    """
+
+    steps: int
+    theta: Float64
+    average: Float64
+    first: Float64
+    second: Float64
+
+
+def begin(theta: Float64) -> Search:
+    """Give a search that begins with weights, from `pack`."""
+    theta = np.array(theta, np.float64)
+    return Search(0, theta, theta, np.zeros_like(theta), np.zeros_like(theta))
+
+
 @dataclass(frozen=True)
 class Generation:
-    """What a step of the search did: its number, mean reward, and the average of the weights so far."""
+    """What a step of the search did: its mean reward, and where the search is then."""
 
-    number: int
     reward: float
-    theta: Float64
+    search: Search
 
 
 class Bench:
@@ -137,36 +163,39 @@ def _gradient(theta: Float64, plan: Plan, generation: int, number: int) -> tuple
     return total / plan.pairs, reward / plan.pairs
 
 
-def train(theta: Float64, plan: Plan) -> Iterator[Generation]:
+def _step(search: Search, gradient: Float64, plan: Plan, sigma: Float64) -> Search:
+    """Follow a gradient, which is in standard deviations of the noise."""
+    steps = search.steps + 1
+    first = search.first + FIRST_WEIGHT * (gradient - search.first)
+    second = search.second + SECOND_WEIGHT * (gradient**2 - search.second)
+    unbiased = first / (1 - (1 - FIRST_WEIGHT) ** steps)
+    size = np.sqrt(second / (1 - (1 - SECOND_WEIGHT) ** steps)) + 1e-9
+    decay = (plan.final_learning_rate / plan.learning_rate) ** (search.steps / max(plan.generations - 1, 1))
+    theta = search.theta + plan.learning_rate * decay * sigma * unbiased / size
+    weight = (AVERAGED_POWER + 1) / (steps + AVERAGED_POWER)
+    return Search(steps, theta, search.average + weight * (theta - search.average), first, second)
+
+
+def train(search: Search, plan: Plan) -> Iterator[Generation]:
     """Improve the weights, a generation at a time.
 
     Parameters
     ----------
-    theta
-        Where to start, from `pack`.
+    search
+        Where to start: from `begin`, or where an earlier search with the same plan was left.
     plan
         How to train.
 
     Yields
     ------
     Generation
-        After each generation.
+        After each generation that was not done yet.
     """
-    theta = np.array(theta, np.float64)
-    average, sigma = theta.copy(), spread()
-    first, second = np.zeros_like(theta), np.zeros_like(theta)
-    decay = (plan.final_learning_rate / plan.learning_rate) ** (1 / max(plan.generations - 1, 1))
+    sigma = spread()
     with Parallel(n_jobs=plan.jobs) as parallel:
-        for generation in range(plan.generations):
+        for generation in range(search.steps, plan.generations):
             parts = parallel(
-                delayed(_gradient)(theta, plan, generation, number) for number in range(plan.scenarios)
+                delayed(_gradient)(search.theta, plan, generation, number) for number in range(plan.scenarios)
             )
-            gradient = np.mean([slope for slope, _ in parts], axis=0)
-            first += FIRST_WEIGHT * (gradient - first)
-            second += SECOND_WEIGHT * (gradient**2 - second)
-            steps = generation + 1
-            unbiased = first / (1 - (1 - FIRST_WEIGHT) ** steps)
-            size = np.sqrt(second / (1 - (1 - SECOND_WEIGHT) ** steps)) + 1e-9
-            theta = theta + plan.learning_rate * decay**generation * sigma * unbiased / size
-            average += (AVERAGED_POWER + 1) / (steps + AVERAGED_POWER) * (theta - average)
-            yield Generation(generation, float(np.mean([reward for _, reward in parts])), average.copy())
+            search = _step(search, np.mean([slope for slope, _ in parts], axis=0), plan, sigma)
+            yield Generation(float(np.mean([reward for _, reward in parts])), search)

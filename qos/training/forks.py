@@ -32,7 +32,7 @@ from qos.training.scenarios import ALPHA_RANGE, Ranges, Task, draw_task
 from schedulers.packet.limits.lfq import company as among_others
 from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
-from schedulers.packet.limits.lfq.company import INITIAL_WINDOW_PACKETS, LEAST_FRAMES
+from schedulers.packet.limits.lfq.company import LEAST_FRAMES
 from schedulers.packet.limits.lfq.memory import Float64, Poll
 from schedulers.packet.limits.lfq.step import Network
 
@@ -94,14 +94,14 @@ def _poll_times(rng: np.random.Generator, task: Task) -> list[int]:
     return sorted({max(int(t / task.interval_s), 1) for t in (*early, *late)})
 
 
-def _alike(memory: Float64) -> tuple[bool, NDArray[np.bool_]]:
+def _alike(memory: Float64, young_packets: Float64) -> tuple[bool, NDArray[np.bool_]]:
     """Say whether most flows have lost nothing yet, and which ones the state stands for, shape ``(n,)``.
 
-    A flow that is in its first window has a limit of its own, see `step.apply`.
+    A flow that begins has a limit of its own, see `step.apply`.
     """
     calm = memory[remembered.EVENTS] == 0.0
     is_early = bool(2 * np.count_nonzero(calm) > len(calm))
-    grown_up = memory[remembered.AGE_PACKETS] >= INITIAL_WINDOW_PACKETS
+    grown_up = memory[remembered.AGE_PACKETS] >= young_packets
     return is_early, calm & grown_up if is_early else ~calm
 
 
@@ -172,7 +172,7 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
             continue
         roll(simulation, queue_id, network, bounds, progress, at_ns - 1)
         simulation.run_until(at_ns / NS)
-        state = _state(simulation, queue_id, bounds, progress, rng)
+        state = _state(simulation, queue_id, run, rng)
         if state is not None and len(flows := np.flatnonzero(state.alike)):
             curves = _curves(simulation, task, queue_id, run, state.is_early)
             for price, features in zip(state.prices, state.features, strict=True):
@@ -187,14 +187,9 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
     return Samples(*(np.concatenate(column) for column in columns))
 
 
-def _state(
-    simulation: Simulation,
-    queue_id: int,
-    bounds: Bounds,
-    progress: Progress,
-    rng: np.random.Generator,
-) -> _State | None:
+def _state(simulation: Simulation, queue_id: int, run: _Run, rng: np.random.Generator) -> _State | None:
     """Look at a poll, for some prices, and leave the progress as it was."""
+    bounds, progress = run.bounds, run.progress
     count = progress.seen.shape[1]
     dt_s = (int(progress.clock_ns[0]) - int(progress.clock_ns[1])) * 1e-9
     copy = copy_of(progress)
@@ -209,7 +204,9 @@ def _state(
     shared = among_others.sharing(memory, bounds.link_bytes_s)
     remembered.listen(memory, poll, dt_s, shared.share_bytes_s, bounds.frame_bytes)
     x = [step.features(memory, copy.link, poll, dt_s, price, bounds.frame_bytes, shared) for price in prices]
-    return _State(prices, x, *_alike(memory))
+    least, frame = bounds.least_bytes, bounds.frame_bytes
+    among = among_others.company(run.network.start, memory, shared, bounds.beginning, least, frame)
+    return _State(prices, x, *_alike(memory, among.young_packets))
 
 
 def _disturb(

@@ -17,7 +17,7 @@ import qos
 from qos import workers as module
 from qos.errors import InputError, MissingPieceError, ValueRefusedError
 from qos.simulation import Result, run_batch
-from qos.training.evolution import Plan, train
+from qos.training.evolution import Plan, begin, train
 from qos.training.scenarios import Ranges, draw_task
 from qos.workers import each, workers
 from schedulers.packet.limits.lfq.network import first_network, pack
@@ -78,20 +78,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_cluster_of_two_workers_gives_the_same_bits(cluster: str) -> None:
     scenarios = [draw_task(4, index, SMALL).scenario for index in range(4)]
     plan = Plan(2, scenarios=2, pairs=2, ranges=SMALL)
-    theta = pack(first_network(3))
+    search = begin(pack(first_network(3)))
     here = run_batch(scenarios, jobs=1)
-    trained_here = list(train(theta, Plan(2, scenarios=2, pairs=2, ranges=SMALL, jobs=1)))
+    trained_here = list(train(search, Plan(2, scenarios=2, pairs=2, ranges=SMALL, jobs=1)))
     with workers(cluster=cluster) as jobs:
         assert jobs == -1
         there = run_batch(scenarios, jobs=jobs)
-        trained_there = list(train(theta, plan))
+        trained_there = list(train(search, plan))
         pids = set(each(worker_pid, range(40), jobs))
         assert list(each(square, range(20), jobs)) == [n * n for n in range(20)]
     assert os.getpid() not in pids
     assert len(pids) == 2
     assert [exact(result) for result in there] == [exact(result) for result in here]
     for one, other in zip(trained_here, trained_there, strict=True):
-        assert np.array_equal(one.theta, other.theta)
+        assert np.array_equal(one.search.average, other.search.average)
         assert one.reward == other.reward
 
 

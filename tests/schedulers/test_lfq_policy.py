@@ -176,11 +176,16 @@ def polled(sent: list[int], dropped: list[int], limit: np.ndarray, quiet_s: floa
 
 
 def company_of(
-    sent: list[float], rate_bps: float, rtt_s: float = 0.0, losses: float = 1.0, alpha: float = 5.0
+    sent: list[float],
+    rate_bps: float,
+    rtt_s: float = 0.0,
+    losses: float = 1.0,
+    alpha: float = 5.0,
+    packets: list[float] | float = 0.0,
 ) -> among_others.Company:
-    """What flows may queue that have sent so much a second, and lost packets so often."""
+    """What flows may queue that have sent so much a second, so many packets, and lost some so often."""
     memory = np.zeros((remembered.MEMORY, len(sent)))
-    memory[remembered.MEAN_SENT] = sent
+    memory[remembered.MEAN_SENT], memory[AGE_PACKETS] = sent, packets
     memory[remembered.EVENTS], memory[remembered.RTT_S] = losses, rtt_s
     beginning = among_others.beginning_of(load_network().start, rate_bps, alpha, 1514.0)
     sharing = among_others.sharing(memory, rate_bps / 8)
@@ -203,13 +208,25 @@ def test_where_many_begin_the_next_flow_may_queue_less_and_else_as_much_as_the_f
 
 
 def test_a_first_window_beside_others_is_whole_however_dear_delay_is() -> None:
-    alone, beside = (company_of([sent], 3e6, alpha=18.0).next_bytes for sent in (1e3, 3e5))
-    assert alone < 5 * 1514
-    assert beside == 11 * 1514
+    """Others are those that go on: not a call, nor what has itself just begun."""
+
+    def next_frames(sent: float, packets: float) -> float:
+        return company_of([sent], 3e6, alpha=18.0, packets=packets).next_bytes / 1514
+
+    assert next_frames(1e3, 1e4) < 5
+    assert next_frames(3e5, among_others.ONGOING_PACKETS - 1) < 5
+    assert next_frames(3e5, among_others.ONGOING_PACKETS) == 11
+
+
+def test_pages_that_begin_together_beside_a_download_share_three_whole_first_windows() -> None:
+    for pages, frames in ((2, 11.0), (3, 11.0), (6, 5.5)):
+        sent, packets = [3e5] + [0.0] * pages, [1e4] + [1.0] * pages
+        among = company_of(sent, 3e6, losses=0.0, alpha=18.0, packets=packets)
+        assert among.first_bytes[1:] / 1514 == pytest.approx(frames)
 
 
 def test_beside_a_download_a_page_keeps_its_first_limit_for_two_windows_and_alone_for_one() -> None:
-    beside = company_of([1.2e6, 1e4], 10e6, losses=0.0)
+    beside = company_of([1.2e6, 1e4], 10e6, losses=0.0, packets=[1e4, 20.0])
     alone = company_of([1e4], 10e6, losses=0.0)
     assert beside.young_packets.tolist() == [10, 30]
     assert alone.young_packets.tolist() == [10]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qos.simulation import PolledLimits, Simulation
-from qos.training.evolution import Bench, Plan, train
+from qos.training.evolution import Bench, Plan, begin, train
 from qos.training.forks import FACTORS, collect
 from qos.training.regression import fit, rewards
 from qos.training.rollout import bounds_of, fresh_progress, roll
@@ -92,13 +92,22 @@ def test_a_tiny_network_learns_from_forks_and_gives_less_away() -> None:
 def test_evolution_gives_the_same_on_one_and_two_processes() -> None:
     def run(jobs: int) -> np.ndarray:
         plan = Plan(1, scenarios=2, pairs=2, jobs=jobs, ranges=SMALL)
-        return next(iter(train(pack(load_network()), plan))).theta
+        return next(iter(train(begin(pack(load_network())), plan))).search.average
 
     one, two = run(1), run(2)
     assert np.array_equal(one, two)
     assert np.array_equal(one[:SENSES], pack(load_network())[:SENSES])
     assert not np.array_equal(one, pack(load_network()))
     assert unpack(one) is not None
+
+
+def test_a_search_that_goes_on_where_it_was_left_ends_where_an_uninterrupted_one_does() -> None:
+    plan = Plan(3, scenarios=2, pairs=1, jobs=1, ranges=SMALL)
+    whole = [step.search for step in train(begin(pack(load_network())), plan)]
+    rest = [step.search for step in train(whole[0], plan)]
+    assert [search.steps for search in rest] == [2, 3]
+    for name, one, other in zip(whole[2]._fields, whole[2], rest[1], strict=True):
+        assert np.array_equal(one, other), name
 
 
 def test_long_scenarios_are_drawn_only_where_they_are_asked_for() -> None:

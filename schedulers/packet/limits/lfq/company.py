@@ -15,8 +15,8 @@ INITIAL_WINDOW_PACKETS = 10
 FIRST_FRAMES = INITIAL_WINDOW_PACKETS + 1
 """A flow that begins may queue an initial window (RFC 6928) and what ends the handshake before it..."""
 FIRST_PRICE = 0.25
-"""... unless waiting for so much would cost more than this, in shares of the rate, and it is alone or others
-begin as well..."""
+"""... unless waiting for so much would cost more than this, in shares of the rate, and it is not beside
+others..."""
 LEAST_FIRST_FRAMES = 4
 """... but always so many frames: a burst that loses all but its head waits for a timeout."""
 LEAST_FRAMES = 1
@@ -32,9 +32,9 @@ CROWD_FIRST_S = 0.01
 CROWD_FIRST_WINDOWS = 3.0
 """First limits of flows that begin, all together, are so much of the link, or so many first windows where
 that is more."""
-BESIDE_SHARE = 0.1
-"""A flow is beside others if these use so much of the link. It does not make them wait (the queue is fair),
-so what it queues delays nobody but itself..."""
+ONGOING_PACKETS, BESIDE_SHARE = 200, 0.1
+"""A flow is beside others if those that have sent so many packets use so much of the link. It does not make
+them wait (the queue is fair), so what it queues delays nobody but itself..."""
 BESIDE_PACKETS = 3 * INITIAL_WINDOW_PACKETS
 """... and its second window too may queue as much as the first: a page of so many packets that loses one
 takes a round-trip time longer. Alone, a flow is taken for one that goes on, and loses early."""
@@ -173,15 +173,17 @@ def company(
     floor = max(LEAST_FRAMES * frame_bytes, least_bytes)
     part = max(max(CROWD_REPAIR_S, ALONE_REPAIR_S / flows) * share, floor)
     alone, whole = beginning.first_bytes, FIRST_FRAMES * frame_bytes
-    crowd = max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * alone)
-    window = max(min(crowd / flows, alone), floor)
+    window = max(min(max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * alone) / flows, alone), floor)
     sent = memory[MEAN_SENT]
-    beside = sent.sum() - sent > BESIDE_SHARE * link
+    ongoing = np.where(memory[AGE_PACKETS] >= ONGOING_PACKETS, sent, 0.0)
+    beside = ongoing.sum() - ongoing > BESIDE_SHARE * link
     beginners = float(((memory[EVENTS] == 0.0) & (memory[AGE_PACKETS] < INITIAL_WINDOW_PACKETS)).sum())
-    most = np.where(beside & (beginners <= 1.0), whole, alone)
+    most = np.where(beside, whole, alone)
+    crowd = np.maximum(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * most)
     first = np.maximum(np.minimum(crowd / max(beginners, 1.0), most), floor)
-    following = whole if beginners == 0.0 and sent.sum() > BESIDE_SHARE * link else alone
-    following = max(min(crowd / (beginners + 1.0), following), floor)
+    following = whole if ongoing.sum() > BESIDE_SHARE * link else alone
+    next_crowd = max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * following)
+    following = max(min(next_crowd / (beginners + 1.0), following), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
     unknown = max(beginning.early_bytes / flows, floor)
     early = np.maximum(unknown, start[2] * bdp)

@@ -131,9 +131,11 @@ def main() -> None:
     print(f"{'control':8}{'rate':>10}{'RTT':>8}{heads}", flush=True)
     for point in points:
         if len(known.get(point, {})) < len(QUEUES):
-            known[point] = measure(point, QUEUES, seconds)
+            had = known.get(point, {})
+            fresh = measure(point, tuple(name for name in QUEUES if name not in had), seconds)
+            known[point] = had | fresh
             with path.open("a", newline="") as stream:
-                for name, figures in known[point].items():
+                for name, figures in fresh.items():
                     about = (point.control, point.rate_bps, point.rtt_s, name)
                     row = (figures.utilisation, figures.delay_mean_s, figures.delay_p99_s)
                     csv.writer(stream).writerow([*about, *(f"{value:.6f}" for value in row)])

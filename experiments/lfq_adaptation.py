@@ -105,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="300 s of learning, one judged network")
     parser.add_argument("--weights", type=Path, default=SHIPPED)
-    parser.add_argument("--sender", choices=(*SENDERS, "dctcp"), default="dctcp")
+    parser.add_argument("--sender", choices=SENDERS, default="bbr")
     parser.add_argument("--flows", type=int, default=8)
     parser.add_argument("--rate", type=int, default=40_000_000, help="bit/s")
     parser.add_argument("--prefer", choices=PREFERENCES, default="balanced")

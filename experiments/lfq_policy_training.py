@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.entry import run as run_command
+from qos.errors import ValueRefusedError
 from qos.simulation.simulation import prepare
 from qos.training.evolution import Plan, Search, begin, train
 from qos.training.forks import Samples, collect
@@ -229,6 +230,24 @@ def _train(arguments: argparse.Namespace, senders: tuple[str, ...], jobs: int) -
     return choose([unpack(theta) for theta, _ in fits], Judge(schedule.judged, ranges, jobs))
 
 
+def _claim(folder: Path, arguments: argparse.Namespace, senders: tuple[str, ...]) -> None:
+    """Write down whose training a folder holds, and refuse that of another: its parts would be taken up.
+
+    Raises
+    ------
+    ValueRefusedError
+        If it is another's.
+    """
+    polished_from = str(arguments.polish) if arguments.polish else None  # then there are no rounds and fits
+    card = {"schema": 1, "seed": arguments.seed, "senders": senders, "polished_from": polished_from}
+    text = json.dumps(card | asdict(SIZES[arguments.size]), indent=1)
+    path = folder / "lfq.json"
+    if path.exists() and path.read_text() != text:
+        raise ValueRefusedError(f"--out {folder}: it holds another training ({path}); name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -243,10 +262,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/lfq_policy_training"))
     arguments = parser.parse_args()
     begun = time.monotonic()
-    prepare()
     schedule = SIZES[arguments.size]
     senders = tuple(name for name in SENDERS if name not in arguments.without)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    _claim(arguments.out, arguments, senders)
+    prepare()
     with workers(arguments.jobs, arguments.cluster) as jobs:
         save_network(arguments.out / "chosen.npz", _first(arguments, senders, jobs))
         chosen = load_network(arguments.out / "chosen.npz")  # in the precision in which it is kept
@@ -254,10 +273,6 @@ def main() -> None:
         save_network(arguments.out / "polished.npz", polished)
     between = (1.0 - POLISHED_SHARE) * pack(chosen) + POLISHED_SHARE * pack(polished)
     save_network(arguments.out / "lfq.npz", unpack(between))
-    polished_from = str(arguments.polish) if arguments.polish else None  # then there were no rounds and fits
-    card = {"schema": 1, "seed": arguments.seed, "senders": senders, "polished_from": polished_from}
-    card |= asdict(schedule)
-    (arguments.out / "lfq.json").write_text(json.dumps(card, indent=1))
     print(arguments.out / "lfq.npz", f"{time.monotonic() - begun:.0f} s")
 
 

@@ -1,0 +1,64 @@
+"""The training command of the learned queue: what it keeps in its folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import lfq_policy_training
+from experiments.entry import run
+from qos.training.evolution import Plan, begin, train
+from qos.training.scenarios import Ranges
+from schedulers.packet.limits.lfq.network import pack
+from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["lfq_policy_training", *arguments])
+    run(lfq_policy_training.main)
+
+
+def test_a_folder_with_another_training_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A round, or the fit, of another size would be taken up as one of this."""
+    monkeypatch.setattr(lfq_policy_training, "prepare", lambda: pytest.exit("it would have trained"))
+    (tmp_path / "lfq.json").write_text('{"seed": 11, "rounds": []}')
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "--size", "quick", "--out", str(tmp_path))
+    assert ended.value.code == 2
+    assert "holds another training" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["lfq.json"]
+
+
+def test_only_polishing_writes_what_was_polished_and_weights_half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = lfq_policy_training.Schedule((), 1, 1, 1, 1)
+    monkeypatch.setitem(lfq_policy_training.SIZES, "quick", small)
+    monkeypatch.setattr(lfq_policy_training, "POLISHED_PACKETS", 500.0)
+    monkeypatch.setattr(
+        lfq_policy_training, "Plan", lambda generations, **rest: Plan(generations, 2, 1, **rest)
+    )
+    arguments = ("--size", "quick", "--polish", str(SHIPPED), "--jobs", "1", "--out", str(tmp_path))
+    call(monkeypatch, *arguments)
+    chosen, polished, between = (
+        pack(load_network(tmp_path / f"{name}.npz")) for name in ("chosen", "polished", "lfq")
+    )
+    assert np.array_equal(chosen, pack(load_network()))
+    assert not np.array_equal(polished, chosen)
+    assert between == pytest.approx((chosen + polished) / 2, abs=1e-6)
+
+
+def test_a_polish_goes_on_where_it_was_left_unless_it_was_of_other_weights(tmp_path: Path) -> None:
+    chosen, path = pack(load_network()), tmp_path / "polish.npz"
+    plan = Plan(1, scenarios=2, pairs=1, jobs=1, ranges=Ranges(most_packets=500.0))
+    left = next(iter(train(begin(chosen), plan))).search
+    lfq_policy_training._keep(path, chosen, left)
+    known = lfq_policy_training._kept(path, chosen)
+    assert known.steps == 1
+    assert all(np.array_equal(one, other) for one, other in zip(known, left, strict=True))
+    assert lfq_policy_training._kept(path, chosen + 1.0).steps == 0

@@ -60,5 +60,6 @@ def test_a_polish_goes_on_where_it_was_left_unless_it_was_of_other_weights(tmp_p
     lfq_policy_training._keep(path, chosen, left)
     known = lfq_policy_training._kept(path, chosen)
     assert known.steps == 1
-    assert all(np.array_equal(one, other) for one, other in zip(known, left, strict=True))
+    for name in ("theta", "average", "first", "second"):
+        assert np.array_equal(getattr(known, name), getattr(left, name)), name
     assert lfq_policy_training._kept(path, chosen + 1.0).steps == 0

@@ -7,7 +7,7 @@ fits from several seeds and paces are tried on scenarios that none was fitted to
 (DIR/chosen.npz). From there evolution strategies polish it in whole runs (DIR/polished.npz); the weights half
 way between the two are the result. Everything is counted, nothing is timed: the same seed gives the same
 weights, on any number of processes. What a round has measured is kept in DIR, and a training that was
-interrupted goes on from there. The size half takes some 20 minutes on 16 cores, half of it the polish.
+interrupted goes on from there. The size half takes half an hour on 16 cores, half of it the polish.
 """
 
 from __future__ import annotations

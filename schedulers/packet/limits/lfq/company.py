@@ -176,22 +176,22 @@ def company(
     window = max(min(max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * alone) / flows, alone), floor)
     sent = memory[MEAN_SENT]
     ongoing = np.where(memory[AGE_PACKETS] >= ONGOING_PACKETS, sent, 0.0)
-    beside = ongoing.sum() - ongoing > BESIDE_SHARE * link
+    by_others = np.append(ongoing.sum() - ongoing, ongoing.sum())  # for each flow, and for the next one
+    beside = by_others > BESIDE_SHARE * link
     beginners = float(((memory[EVENTS] == 0.0) & (memory[AGE_PACKETS] < INITIAL_WINDOW_PACKETS)).sum())
+    together = np.append(np.full(len(sent), max(beginners, 1.0)), beginners + 1.0)
     most = np.where(beside, whole, alone)
     crowd = np.maximum(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * most)
-    first = np.maximum(np.minimum(crowd / max(beginners, 1.0), most), floor)
-    following = whole if ongoing.sum() > BESIDE_SHARE * link else alone
-    next_crowd = max(CROWD_FIRST_S * link, CROWD_FIRST_WINDOWS * following)
-    following = max(min(next_crowd / (beginners + 1.0), following), floor)
+    first = np.maximum(np.minimum(crowd / together, most), floor)
     bdp = np.maximum(memory[RTT_S] * share, frame_bytes)
     unknown = max(beginning.early_bytes / flows, floor)
     early = np.maximum(unknown, start[2] * bdp)
     steps = np.log(LARGE_BDP_FRAMES / SMALL_BDP_FRAMES)
     large = np.minimum(np.maximum(np.log(bdp / (SMALL_BDP_FRAMES * frame_bytes)) / steps, 0.0), 1.0)
     early = np.maximum(early, np.exp((1.0 - large) * np.log(early) + large * np.log(bdp)))
-    young = np.where(beside, float(BESIDE_PACKETS), float(INITIAL_WINDOW_PACKETS))
-    return Company(floor, window, np.maximum(first, early), young, early, part, max(following, unknown))
+    young = np.where(beside[:-1], float(BESIDE_PACKETS), float(INITIAL_WINDOW_PACKETS))
+    first_bytes, next_bytes = np.maximum(first[:-1], early), max(first[-1], unknown)
+    return Company(floor, window, first_bytes, young, early, part, next_bytes)
 
 
 def welcome(standing: Float64, next_bytes: float, dt_s: float) -> None:

@@ -25,7 +25,7 @@ from experiments.entry import run as run_command
 from qos.errors import ValueRefusedError
 from qos.simulation.simulation import prepare
 from qos.training.evolution import Plan, Search, begin, train
-from qos.training.forks import Samples, collect
+from qos.training.forks import Samples, collect, joined
 from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
@@ -79,17 +79,11 @@ class Schedule:
 
 
 SIZES = {
-    "full": Schedule(((3_000, 15_000.0), (4_000, 30_000.0), (6_000, 40_000.0)), 40, 8, 600, 140),
+    "full": Schedule(((3_000, 15_000.0), (4_000, 30_000.0), (6_000, 40_000.0)), 40, 8, 600, 210),
     "half": Schedule(((1_500, 15_000.0), (2_500, 30_000.0), (4_500, 30_000.0)), 40, 8, 400, 140),
     "small": Schedule(((600, 15_000.0), (800, 30_000.0)), 40, 2, 150, 15),
     "quick": Schedule(((60, 5_000.0), (60, 5_000.0)), 40, 2, 30, 1),
 }
-
-
-def joined(parts: list[Samples]) -> Samples:
-    """Put samples behind each other."""
-    names = [field.name for field in fields(Samples)]
-    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _chunk(work: tuple[int, int, Float64, Ranges]) -> list[Samples]:

@@ -8,7 +8,7 @@ waited in each fork, as curves over the factor, tell the worth of any limit for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from schedulers.packet.limits.lfq import company as among_others
 from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
 from schedulers.packet.limits.lfq.company import LEAST_FRAMES
-from schedulers.packet.limits.lfq.memory import Float64, Poll
+from schedulers.packet.limits.lfq.memory import Float32, Float64, Poll
 from schedulers.packet.limits.lfq.step import Network
 
 FACTORS = np.exp(np.linspace(-2.8, 2.8, 15))
@@ -60,7 +60,7 @@ class _State:
     """What a poll shows: features of the active flows for some prices, and which flows are alike."""
 
     prices: list[float]
-    features: list[Float64]
+    features: list[Float32]
     is_early: bool
     alike: NDArray[np.bool_]
 
@@ -79,11 +79,17 @@ class Samples:
         Shape ``(m, factors)``.
     """
 
-    features: Float64
+    features: Float32
     alpha: Float64
     utilisation: Float64
     delay_s: Float64
     shortfall: Float64
+
+
+def joined(parts: list[Samples]) -> Samples:
+    """Put samples behind each other."""
+    names = [field.name for field in fields(Samples)]
+    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _poll_times(rng: np.random.Generator, task: Task) -> list[int]:
@@ -165,7 +171,7 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
     simulation.set_limits(queue_id, int(np.clip(start, bounds.least_bytes, bounds.most_bytes)))
     progress = fresh_progress(count, 0, interval_ns)
     run = _Run(network, bounds, progress)
-    columns: list[list[Float64]] = [[], [], [], [], []]
+    parts: list[Samples] = []
     for number in _poll_times(rng, task):
         at_ns = number * interval_ns
         if at_ns <= progress.clock_ns[1]:
@@ -177,14 +183,10 @@ def collect(seed: int, index: int, network: Network, ranges: Ranges, noise: floa
             curves = _curves(simulation, task, queue_id, run, state.is_early)
             for price, features in zip(state.prices, state.features, strict=True):
                 kept = rng.permutation(flows)[:FLOWS_KEPT]
-                columns[0].append(features[:, kept].T)
-                columns[1].append(np.full(len(kept), price))
-                for place, curve in enumerate(curves):
-                    columns[2 + place].append(np.tile(curve, (len(kept), 1)))
+                each = (np.tile(curve, (len(kept), 1)) for curve in curves)
+                parts.append(Samples(features[:, kept].T, np.full(len(kept), price), *each))
         _disturb(simulation, queue_id, count, noise, rng)
-    if not columns[0]:
-        return None
-    return Samples(*(np.concatenate(column) for column in columns))
+    return joined(parts) if parts else None
 
 
 def _state(simulation: Simulation, queue_id: int, run: _Run, rng: np.random.Generator) -> _State | None:

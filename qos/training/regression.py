@@ -104,7 +104,8 @@ def fit(theta: Float64, samples: Samples, epochs: int, seed: int, rate: float = 
         means = []
         for begin in range(0, len(order) - batch + 1, batch):
             rows = order[begin : begin + batch]
-            slope, loss, regret = _gradient(unpack(theta), samples.features[rows].T, curve[rows])
+            x = samples.features[rows].T.astype(np.float64)
+            slope, loss, regret = _gradient(unpack(theta), x, curve[rows])
             steps += 1
             first += 0.1 * (slope - first)
             second += 0.001 * (slope**2 - second)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 # Rows of the memory that is kept of every flow.

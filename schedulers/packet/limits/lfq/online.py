@@ -27,7 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedulers.packet.limits.contract import Int64
-from schedulers.packet.limits.lfq.memory import LEAST_RATE, LINK_RATE, LOST_LONG, RATE, Float64, Poll
+from schedulers.packet.limits.lfq.memory import (
+    LEAST_RATE,
+    LINK_RATE,
+    LOST_LONG,
+    RATE,
+    Float32,
+    Float64,
+    Poll,
+)
 from schedulers.packet.limits.lfq.step import FEATURES, Network
 
 INPUTS = FEATURES + 1
@@ -200,7 +208,7 @@ class Learner:
         error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else float("inf")
         return Standing(len(gains), mean, error, self._learned_blocks, self._roll_backs)
 
-    def shift(self, x: Float64) -> Float64:
+    def shift(self, x: Float32) -> Float64:
         """Give what is added to the network's output for flows with features `x`, shape ``(n,)``."""
         if self._arm == SHIPPED:
             return np.zeros(x.shape[1])
@@ -209,7 +217,7 @@ class Learner:
         return shift + {UP: PUSH, DOWN: -PUSH}.get(self._arm, 0.0)
 
     def observe(
-        self, slot: Int64, is_new: NDArray[np.bool_], x: Float64, fortune: Fortune, dt_s: float
+        self, slot: Int64, is_new: NDArray[np.bool_], x: Float32, fortune: Fortune, dt_s: float
     ) -> None:
         """Count one poll, before `shift` says what is done next.
 
@@ -279,6 +287,6 @@ class Learner:
             self._forget_critic()
 
 
-def _inputs(x: Float64) -> Float64:
+def _inputs(x: Float32) -> Float64:
     """Give what actor and critic see: the features and a constant."""
     return np.concatenate([x, np.full((1, x.shape[1]), CONSTANT_INPUT)])

@@ -85,6 +85,7 @@ class Lfq:
         self._beginning = beginning_of(network.start, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
+        self._room = np.empty(MEMORY * context.slots)  # for a poll; new pages for each poll would cost more
         self._link = np.zeros(LINK_MEMORY)
         self._initial = context.initial_limit_bytes
         self._standing = np.array([float(self._initial), 0.0])
@@ -94,7 +95,8 @@ class Lfq:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
         poll = as_poll(counters)
-        memory = self._memory.take(slot, axis=1)  # in rows, as indexing would not lay it
+        memory = self._room[: MEMORY * len(slot)].reshape(MEMORY, len(slot))
+        self._memory.take(slot, axis=1, out=memory, mode="clip")  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         count_timeouts(memory, poll, dt_s)
         remember(memory, poll, dt_s)

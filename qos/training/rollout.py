@@ -15,10 +15,10 @@ from qos.simulation.polling import IDLE_S
 from qos.simulation.simulation import Simulation
 from schedulers.packet.layout import Records
 from schedulers.packet.limits.lfq import company as among_others
+from schedulers.packet.limits.lfq import fair_room, step
 from schedulers.packet.limits.lfq import memory as remembered
-from schedulers.packet.limits.lfq import step
 from schedulers.packet.limits.lfq.company import Beginning
-from schedulers.packet.limits.lfq.memory import LINK_MEMORY, MEMORY, Float64, Poll
+from schedulers.packet.limits.lfq.memory import LINK_MEMORY, MEMORY, RTT_S, Float64, Poll
 from schedulers.packet.limits.lfq.step import Network
 
 Int64 = NDArray[np.int64]
@@ -33,6 +33,8 @@ _company = compiled(among_others.company)
 _features = compiled(step.features)
 _evaluate = compiled(step.evaluate)
 _apply = compiled(step.apply)
+_remember_served = compiled(fair_room.remember_served)
+_widen = compiled(fair_room.widen)
 
 
 NS = 1_000_000_000
@@ -73,6 +75,7 @@ class Progress(NamedTuple):
     quiet_s: Float64
     clock_ns: Int64  # next poll, previous poll
     first: Float64  # limit of queues that nobody uses, and for how long more would have been right
+    room: Float64  # of flows that get less than their share
 
 
 def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
@@ -84,6 +87,7 @@ def fresh_progress(count: int, now_ns: int, interval_ns: int) -> Progress:
         np.full(count, IDLE_S),
         np.array([now_ns + interval_ns, now_ns], np.int64),
         np.zeros(2),
+        fair_room.fresh_room(count),
     )
 
 
@@ -96,6 +100,7 @@ def copy_of(progress: Progress) -> Progress:
         progress.quiet_s.copy(),
         progress.clock_ns.copy(),
         progress.first.copy(),
+        progress.room.copy(),
     )
 
 
@@ -164,8 +169,12 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
     wanted = _apply(
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )
+    _remember_served(progress.room, active, poll, dt_s)
+    limits = _widen(
+        progress.room, active, poll, wanted, memory[RTT_S], dt_s, bounds.most_bytes, bounds.frame_bytes
+    )
     for k in range(len(active)):
-        table[active[k]].limit_bytes = int(wanted[k])
+        table[active[k]].limit_bytes = int(limits[k])
         progress.memory[:, active[k]] = memory[:, k]
 
 

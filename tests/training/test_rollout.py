@@ -12,6 +12,7 @@ from qos.training.regression import fit, rewards
 from qos.training.rollout import bounds_of, fresh_progress, roll
 from qos.training.scenarios import KINDS, LARGE_KINDS, Ranges, draw_task
 from schedulers.packet.limits import QueueContext
+from schedulers.packet.limits.lfq.fair_room import ROOM_BYTES
 from schedulers.packet.limits.lfq.network import SENSES, first_network, pack, unpack
 from schedulers.packet.limits.lfq.policy import Lfq
 from schedulers.packet.limits.lfq.weights import load_network
@@ -19,9 +20,17 @@ from schedulers.packet.limits.lfq.weights import load_network
 SMALL = Ranges(most_packets=3_000)
 
 
-@pytest.mark.parametrize("index", [0, 3, 8])
-def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(index: int) -> None:
-    task = draw_task(4, index, SMALL)
+FEW = Ranges(most_packets=20_000, kinds=("few",))
+
+
+@pytest.mark.parametrize(
+    ("index", "ranges", "until_s", "has_room"),
+    [(0, SMALL, 1.0, False), (3, SMALL, 1.0, False), (8, SMALL, 1.0, False), (2, FEW, 4.0, True)],
+)
+def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(
+    index: int, ranges: Ranges, until_s: float, has_room: bool
+) -> None:
+    task = draw_task(4, index, ranges)
     network = load_network()
     deployed, compiled = Simulation(task.scenario), Simulation(task.scenario)
     queue_id = deployed.paths.directions.index(("bottleneck", "router"))
@@ -34,11 +43,12 @@ def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(index: 
     compiled.set_limits(queue_id, int(start))
     progress = fresh_progress(count, 0, interval_ns)
     polled._context = context
-    polled.run_until(1.0)
-    roll(compiled, queue_id, network, bounds, progress, 1_000_000_000)
+    polled.run_until(until_s)
+    roll(compiled, queue_id, network, bounds, progress, round(until_s * 1e9))
     ours, theirs = deployed.queue_counters(queue_id), compiled.queue_counters(queue_id)
     assert np.allclose(ours.limit_bytes, theirs.limit_bytes, rtol=1e-6, atol=1)
     assert np.array_equal(ours.sent_bytes, theirs.sent_bytes)
+    assert progress.room[ROOM_BYTES].any() == has_room
 
 
 def test_a_scenario_is_the_same_for_the_same_seed_and_of_every_kind() -> None:

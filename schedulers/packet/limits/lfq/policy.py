@@ -14,8 +14,8 @@ import numpy as np
 
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
-from schedulers.packet.limits.fair_room import FairRoom
 from schedulers.packet.limits.lfq.company import beginning_of, company, sharing, welcome
+from schedulers.packet.limits.lfq.fair_room import fresh_room, remember_served, widen
 from schedulers.packet.limits.lfq.memory import (
     LINK_MEMORY,
     MEMORY,
@@ -89,7 +89,7 @@ class Lfq:
         self._link = np.zeros(LINK_MEMORY)
         self._initial = context.initial_limit_bytes
         self._standing = np.array([float(self._initial), 0.0])
-        self._fair = FairRoom(context)
+        self._fair = fresh_room(context.slots)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
@@ -112,7 +112,8 @@ class Lfq:
         welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
-        limits = self._fair.widen(wanted, counters, dt_s, memory[RTT_S])
+        remember_served(self._fair, slot, poll, dt_s)
+        limits = widen(self._fair, slot, poll, wanted, memory[RTT_S], dt_s, self._most, self._frame)
         return limits.astype(np.int64)
 
     def first_limit_bytes(self, active_flows: int) -> int:

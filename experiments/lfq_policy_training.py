@@ -29,6 +29,7 @@ from qos.training.forks import Samples, collect, joined
 from qos.training.regression import fit
 from qos.training.scenarios import SENDERS, Ranges
 from qos.training.selection import rewards_of, scores
+from qos.whole_files import whole_file
 from qos.workers import each, workers
 from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import first_network, pack, unpack
@@ -166,9 +167,8 @@ def _kept(path: Path, chosen: Float64) -> Search:
 
 
 def _keep(path: Path, chosen: Float64, search: Search) -> None:
-    half = path.with_name("half-" + path.name)
-    np.savez(half, chosen=chosen, **search._asdict())
-    half.replace(path)
+    with whole_file(path) as new:
+        np.savez(new, chosen=chosen, **search._asdict())
 
 
 def polish(

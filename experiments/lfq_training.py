@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ from qos.training.lfq_2020 import (
     held_out_rewards,
     train,
 )
+from qos.whole_files import whole_file
 from schedulers.packet.lfq_2020.weights import WEIGHTS, load_weights, save_weights
 
 EVERY = 50
@@ -68,17 +68,16 @@ class Progress:
 
 def _save(path: Path, networks: Networks, progress: Progress) -> None:
     """Write a checkpoint; it replaces the last one only when it is complete."""
-    new = path.with_suffix(".new.npz")
-    np.savez(
-        new,
-        actor=networks.actor,
-        critic=networks.critic,
-        average=networks.average,
-        progress=[progress.batches, progress.elapsed_s],
-        curve=np.array(progress.curve).reshape(-1, len(COLUMNS)),
-        recent=np.array(progress.recent).reshape(-1, 3),
-    )
-    os.replace(new, path)
+    with whole_file(path) as new:
+        np.savez(
+            new,
+            actor=networks.actor,
+            critic=networks.critic,
+            average=networks.average,
+            progress=[progress.batches, progress.elapsed_s],
+            curve=np.array(progress.curve).reshape(-1, len(COLUMNS)),
+            recent=np.array(progress.recent).reshape(-1, 3),
+        )
 
 
 def _load(path: Path) -> tuple[Networks, Progress]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from qos.errors import InputError, ValueRefusedError
+from qos.errors import ValueRefusedError
+from qos.whole_files import whole_file
 from topologies.model import Node, Topology
 
 if TYPE_CHECKING:
@@ -129,24 +128,11 @@ def draw(topology: Topology, path: str | os.PathLike[str]) -> None:
     if not topology.nodes:
         raise ValueRefusedError("the topology has no nodes to draw")
     places = place(topology)
-    try:
-        handle, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:100]}.", suffix=suffix
-        )
-        os.close(handle)
-        try:
-            _paint(topology, places, temporary, suffix)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{target}: cannot be written: {reason}") from None
+    with whole_file(target) as temporary:
+        _paint(topology, places, temporary, suffix)
 
 
-def _paint(topology: Topology, places: Places, path: str, suffix: str) -> None:
+def _paint(topology: Topology, places: Places, path: Path, suffix: str) -> None:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qos.errors import InputError, ValueRefusedError
+from qos.errors import ValueRefusedError
+from qos.whole_files import whole_file
 from schedulers.entanglement.qubit_table import stays_of_schedule
 from schedulers.entanglement.tasks import Schedule, TaskSet
 
@@ -66,28 +65,15 @@ def draw_schedule(task_set: TaskSet, schedule: Schedule, path: str | os.PathLike
         raise ValueRefusedError(
             f"{len(bars)} qubits with {count} stays are too many to draw; at most {MAX_ROWS} and {MAX_BARS}"
         )
-    try:
-        handle, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:100]}.", suffix=suffix
-        )
-        os.close(handle)
-        try:
-            _paint(task_set, schedule, bars, temporary, suffix)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{target}: cannot be written: {reason}") from None
+    with whole_file(target) as temporary:
+        _paint(task_set, schedule, bars, temporary, suffix)
 
 
 def _paint(
     task_set: TaskSet,
     schedule: Schedule,
     bars: dict[str, dict[int, list[tuple[float, float]]]],
-    path: str,
+    path: Path,
     suffix: str,
 ) -> None:
     import matplotlib

@@ -26,6 +26,7 @@ from qos.planning import (
     Scenario,
     SearchReport,
 )
+from qos.whole_files import write_whole
 from topologies.document import build, describe
 from topologies.guards import TopologyFileError, read_text
 
@@ -230,19 +231,4 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     InputError
         If it cannot be written.
     """
-    import tempfile
-
-    target = Path(path)
-    text = json.dumps(plan_to_json(plan), indent=2, allow_nan=False) + "\n"
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+    write_whole(path, json.dumps(plan_to_json(plan), indent=2, allow_nan=False) + "\n")

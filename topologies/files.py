@@ -12,14 +12,13 @@ Every format carries every field, so what is saved loads as an equal topology.
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files as package_files
 from pathlib import Path
 
 from qos.errors import InputError, ValueRefusedError
+from qos.whole_files import write_whole
 from topologies.guards import TopologyFileError, read_text
 from topologies.model import Topology
 
@@ -175,34 +174,7 @@ def save(topology: Topology, path: str | os.PathLike[str], *, overwrite: bool = 
     InputError
         If the file exists and may not be replaced, or cannot be written.
     """
-    target = Path(path)
-    text = dumps(topology, target.suffix.lower())
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            if overwrite:
-                os.replace(temporary, target)
-            else:
-                os.link(temporary, target)  # fails where the target exists, also if it came just now
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-    except FileExistsError:
-        raise InputError(f"{target}: exists already; it is left as it is") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{target}: cannot be written: {reason}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    write_whole(path, dumps(topology, Path(path).suffix.lower()), overwrite=overwrite)
 
 
 __all__ = [

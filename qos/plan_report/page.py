@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from html import escape
-from pathlib import Path
 
 from qos import __version__
-from qos.errors import InputError
 from qos.plan_report.pictures import delay_picture, network_picture, schedule_picture
 from qos.plan_report.svg import table
 from qos.plan_simulation.outcome import DemandOutcome, PlanOutcome
 from qos.planning import LinkSetting, Plan, PlannedFlow
 from qos.units import format_rate
+from qos.whole_files import write_whole
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--quiet:#777}
@@ -89,19 +87,7 @@ def write_report(plan: Plan, path: str | os.PathLike[str], outcome: PlanOutcome 
     InputError
         If it cannot be written.
     """
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(report_html(plan, outcome))
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+    write_whole(path, report_html(plan, outcome))
 
 
 def _origin(plan: Plan) -> str:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from math import lcm
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from qos.errors import InputError
+from qos.whole_files import write_whole
 from schedulers.entanglement.tasks import (
     MAX_WEIGHT,
     Interval,
@@ -325,18 +324,4 @@ def save_task_set(task_set: TaskSet, path: str | os.PathLike[str]) -> None:
     InputError
         If the file cannot be written.
     """
-    target = Path(path)
-    text = dump_task_set(task_set)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{target}: cannot be written: {reason}") from None
+    write_whole(path, dump_task_set(task_set))

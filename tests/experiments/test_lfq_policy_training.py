@@ -34,7 +34,7 @@ def test_a_folder_with_another_training_is_refused_before_anything_changes(
     assert [path.name for path in tmp_path.iterdir()] == ["lfq.json"]
 
 
-def test_only_polishing_writes_what_was_polished_and_weights_half_way(
+def test_only_polishing_writes_what_was_polished_and_weights_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = lfq_policy_training.Schedule((), 1, 1, 1, 1)
@@ -50,7 +50,8 @@ def test_only_polishing_writes_what_was_polished_and_weights_half_way(
     )
     assert np.array_equal(chosen, pack(load_network()))
     assert not np.array_equal(polished, chosen)
-    assert between == pytest.approx((chosen + polished) / 2, abs=1e-6)
+    share = lfq_policy_training.POLISHED_SHARE
+    assert between == pytest.approx(chosen + share * (polished - chosen), abs=1e-6)
 
 
 def test_a_polish_goes_on_where_it_was_left_unless_it_was_of_other_weights(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qos.errors import InputError
+from qos.whole_files import whole_file
 from schedulers.packet.limits.lfq.memory import Float64
 from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
@@ -117,14 +116,5 @@ def save_network(path: Path, network: Network, standing: Standing | None = None)
             "gain": np.array(standing.gain),
             "gain_error": np.array(standing.gain_error),
         }
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        raise InputError(f"{path}: the weights cannot be written: {problem.strerror}") from None
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from schedulers.packet.limits.lfq import company as among_others
 from schedulers.packet.limits.lfq import fair_room, step
 from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq.company import Beginning
+from schedulers.packet.limits.lfq.fair_room import RoomBounds
 from schedulers.packet.limits.lfq.memory import LINK_MEMORY, MEMORY, RTT_S, Float64, Poll
 from schedulers.packet.limits.lfq.step import Network
 
@@ -54,6 +55,7 @@ class Bounds(NamedTuple):
     beginning: Beginning
     least_bytes: float
     most_bytes: float
+    room: RoomBounds
 
 
 def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float) -> Bounds:
@@ -62,8 +64,19 @@ def bounds_of(network: Network, rate_bps: float, interval_s: float, alpha: float
     start = among_others.start_limit_bytes(network.start, rate_bps, alpha, FRAME_BYTES)
     least = among_others.LEAST_FRAMES * FRAME_BYTES
     start = float(int(min(start, MOST_BYTES)))
-    interval_ns = round(interval_s * NS)
-    return Bounds(interval_ns, IDLE_S, alpha, FRAME_BYTES, rate_bps / 8, start, beginning, least, MOST_BYTES)
+    room = fair_room.room_bounds(alpha, MOST_BYTES, FRAME_BYTES)
+    return Bounds(
+        round(interval_s * NS),
+        IDLE_S,
+        alpha,
+        FRAME_BYTES,
+        rate_bps / 8,
+        start,
+        beginning,
+        least,
+        MOST_BYTES,
+        room,
+    )
 
 
 class Progress(NamedTuple):
@@ -170,9 +183,7 @@ def _poll(table: Records, network: Network, bounds: Bounds, progress: Progress, 
         network, memory, poll, _evaluate(network, x), among, bounds.most_bytes, bounds.frame_bytes
     )
     _remember_served(progress.room, active, poll, dt_s)
-    limits = _widen(
-        progress.room, active, poll, wanted, memory[RTT_S], dt_s, bounds.most_bytes, bounds.frame_bytes
-    )
+    limits = _widen(progress.room, active, poll, wanted, memory[RTT_S], dt_s, bounds.room)
     for k in range(len(active)):
         table[active[k]].limit_bytes = int(limits[k])
         progress.memory[:, active[k]] = memory[:, k]

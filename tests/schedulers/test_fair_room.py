@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from schedulers.packet.limits.lfq.fair_room import (
+    CHEAP_ALPHA,
     MOST_FRAMES,
     MOST_S,
     WORTH_WRITING,
+    RoomBounds,
     fresh_room,
     remember_served,
+    room_bounds,
     widen,
 )
 from schedulers.packet.limits.lfq.memory import Float64, Poll
 
-FRAME, DT_S, SHORTEST, MOST = 1514, 0.02, 6_056, 4_000_000.0
+FRAME, DT_S, SHORTEST = 1514, 0.02, 6_056
+BOUNDS = room_bounds(1.0, 4_000_000.0, float(FRAME))
 
 
 def run(
@@ -24,6 +28,7 @@ def run(
     polls: int,
     limit: list[int] | None = None,
     new: bool = True,
+    bounds: RoomBounds = BOUNDS,
 ) -> list[int]:
     """Poll flows that are served the same each time; the policy always wants `SHORTEST`."""
     count = len(sent_bytes)
@@ -41,7 +46,7 @@ def run(
         )
         remember_served(room, slot, poll, DT_S)
         wanted = np.full(count, float(SHORTEST))
-        limits = np.floor(widen(room, slot, poll, wanted, np.zeros(count), DT_S, MOST, float(FRAME)))
+        limits = np.floor(widen(room, slot, poll, wanted, np.zeros(count), DT_S, bounds))
     return [int(value) for value in limits]
 
 
@@ -70,3 +75,12 @@ def test_who_has_a_queue_next_has_no_room_of_the_flow_before() -> None:
     wide = run(room, [5_000, 30_000], [1, 1], 300)
     assert wide[0] > SHORTEST
     assert run(room, [5_000, 30_000], [1, 1], 1, [SHORTEST, SHORTEST])[0] == SHORTEST
+
+
+def test_the_room_is_shorter_where_delay_is_dear_and_no_longer_where_it_is_cheap() -> None:
+    def room(alpha: float) -> int:
+        bounds = room_bounds(alpha, 4_000_000.0, float(FRAME))
+        return run(fresh_room(4), [5_000, 30_000], [1, 1], 1000, bounds=bounds)[0]
+
+    assert room(0.1) == room(CHEAP_ALPHA) > room(1.5 * CHEAP_ALPHA) > room(100.0)
+    assert room(100.0) >= (1 - WORTH_WRITING) * MOST_FRAMES * FRAME

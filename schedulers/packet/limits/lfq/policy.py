@@ -15,7 +15,7 @@ import numpy as np
 from qos.errors import ValueRefusedError
 from schedulers.packet.limits.contract import FlowCounters, Int64, QueueContext
 from schedulers.packet.limits.lfq.company import beginning_of, company, sharing, welcome
-from schedulers.packet.limits.lfq.fair_room import fresh_room, remember_served, widen
+from schedulers.packet.limits.lfq.fair_room import fresh_room, remember_served, room_bounds, widen
 from schedulers.packet.limits.lfq.memory import (
     LINK_MEMORY,
     MEMORY,
@@ -90,6 +90,7 @@ class Lfq:
         self._initial = context.initial_limit_bytes
         self._standing = np.array([float(self._initial), 0.0])
         self._fair = fresh_room(context.slots)
+        self._fair_bounds = room_bounds(alpha, self._most, self._frame)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
@@ -113,7 +114,7 @@ class Lfq:
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
         remember_served(self._fair, slot, poll, dt_s)
-        limits = widen(self._fair, slot, poll, wanted, memory[RTT_S], dt_s, self._most, self._frame)
+        limits = widen(self._fair, slot, poll, wanted, memory[RTT_S], dt_s, self._fair_bounds)
         return limits.astype(np.int64)
 
     def first_limit_bytes(self, active_flows: int) -> int:

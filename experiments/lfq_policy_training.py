@@ -4,8 +4,8 @@
 
 Each round forks scenarios under the policy of the round before; the network is fitted to all rounds. Then
 fits from several seeds and paces are tried on scenarios that none was fitted to, and the best is kept
-(DIR/chosen.npz). From there evolution strategies polish it in whole runs (DIR/polished.npz); the weights half
-way between the two are the result. Everything is counted, nothing is timed: the same seed gives the same
+(DIR/chosen.npz). From there evolution strategies polish it in whole runs (DIR/polished.npz); the result lies
+between the two (DIR/lfq.npz). Everything is counted, nothing is timed: the same seed gives the same
 weights, on any number of processes. What a round has measured is kept in DIR, and a training that was
 interrupted goes on from there. The size half takes half an hour on 16 cores, half of it the polish.
 """
@@ -52,7 +52,7 @@ KEPT_EVERY = 10
 POLISH_SEED = 66
 """And the seed of the training: what is polished further is so in other scenarios."""
 POLISHED_SHARE = 0.75
-"""What ships is so far from the chosen fit towards the polished one: between the two the noise of either is
+"""The result is so far from the chosen fit towards the polished one: between the two the noise of either is
 less (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
 
 

@@ -14,11 +14,13 @@ LONGEST_PREFIX, LONGEST_SUFFIX = 100, 20
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+def whole_file(
+    path: str | os.PathLike[str], *, overwrite: bool = True, lasting: bool = True
+) -> Iterator[Path]:
     """Give an empty file in the same folder, which takes the place of `path` when the block ends well.
 
-    It has the same suffix, and the permissions that a new file of this process has. It is on the disk before
-    it is seen under its name. If the block ends otherwise, `path` is as it was and nothing is left behind.
+    It has the same suffix, and the permissions that a new file of this process has. If the block ends
+    otherwise, `path` is as it was and nothing is left behind.
 
     Parameters
     ----------
@@ -26,6 +28,8 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Itera
         What is written.
     overwrite
         False: refuse if it exists, also if it came while the block ran.
+    lasting
+        Wait until it is on the disk before it is seen under its name; False where nobody may wait for a disk.
 
     Raises
     ------
@@ -37,7 +41,9 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Itera
         temporary = _beside(target)
         try:
             yield temporary
-            _settle(temporary)
+            _permit(temporary)
+            if lasting:
+                _wait_for_disk(temporary)
             if overwrite:
                 os.replace(temporary, target)
             else:
@@ -76,9 +82,12 @@ def _beside(target: Path) -> Path:
     return Path(temporary)
 
 
-def _settle(temporary: Path) -> None:
+def _permit(temporary: Path) -> None:
     mask = os.umask(0o077)
     os.umask(mask)
     os.chmod(temporary, 0o666 & ~mask)
+
+
+def _wait_for_disk(temporary: Path) -> None:
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())

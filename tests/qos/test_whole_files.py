@@ -60,6 +60,18 @@ def test_a_file_that_came_meanwhile_is_left_where_it_may_not_be_replaced(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+def test_a_file_is_on_the_disk_before_it_is_seen_unless_nobody_may_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    path, seen = tmp_path / "a.txt", []
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: seen.append(path.exists()))
+    with whole_file(path, lasting=lasting) as temporary:
+        temporary.write_text("new")
+    assert seen == [False] * lasting
+    assert path.read_text() == "new"
+
+
 @pytest.mark.parametrize("name", ["no/a.txt", "a\0b", "x" * 300, "."])
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot be written"):

@@ -60,13 +60,13 @@ class RoomBounds(NamedTuple):
         No room is above this.
     frame_bytes
         Largest frame.
-    patience
-        The part of `MOST_S` and `MOST_RTTS` that may be used, above 0, at most 1.
+    time_share
+        So much of `MOST_S` and `MOST_RTTS` may be used, above 0, at most 1.
     """
 
     most_bytes: float
     frame_bytes: float
-    patience: float
+    time_share: float
 
 
 def room_bounds(alpha: float, most_bytes: float, frame_bytes: float) -> RoomBounds:
@@ -138,7 +138,7 @@ def widen(
     bytes_of[slot[begins]] = np.maximum(bytes_of[slot], poll.limit_bytes)[begins]
     pace = np.minimum(np.maximum(GAIN_PER_S * missing, -FASTEST_PER_S), FASTEST_PER_S)
     bytes_of *= np.exp(pace * dt_s)
-    longest_s = bounds.patience * np.maximum(MOST_RTTS * rtt_s, MOST_S)
+    longest_s = bounds.time_share * np.maximum(MOST_RTTS * rtt_s, MOST_S)
     most = np.minimum(np.maximum(longest_s * mean, MOST_FRAMES * bounds.frame_bytes), bounds.most_bytes)
     bytes_of[slot] = np.minimum(bytes_of[slot], most)
     kept = np.abs(bytes_of[slot] - poll.limit_bytes) < WORTH_WRITING * poll.limit_bytes

@@ -85,18 +85,18 @@ class Lfq:
         self._beginning = beginning_of(network.start, context.rate_bps, alpha, self._frame)
         self._most = float(max(context.max_limit_bytes, self._least))
         self._memory = np.zeros((MEMORY, context.slots))
-        self._room = np.empty(MEMORY * context.slots)  # for a poll; new pages for each poll would cost more
+        self._polled = np.empty(MEMORY * context.slots)  # room for a poll: new pages each time cost more
         self._link = np.zeros(LINK_MEMORY)
         self._initial = context.initial_limit_bytes
         self._standing = np.array([float(self._initial), 0.0])
-        self._fair = fresh_room(context.slots)
-        self._fair_bounds = room_bounds(alpha, self._most, self._frame)
+        self._room = fresh_room(context.slots)
+        self._room_bounds = room_bounds(alpha, self._most, self._frame)
 
     def limits(self, counters: FlowCounters, dt_s: float) -> Int64:
         """Return the limits after this poll; those that hardly change stay as they are."""
         slot = counters.slot
         poll = as_poll(counters)
-        memory = self._room[: MEMORY * len(slot)].reshape(MEMORY, len(slot))
+        memory = self._polled[: MEMORY * len(slot)].reshape(MEMORY, len(slot))
         self._memory.take(slot, axis=1, out=memory, mode="clip")  # in rows, as indexing would not lay it
         measure(memory, self._link, poll, dt_s, self._frame)
         count_timeouts(memory, poll, dt_s)
@@ -113,8 +113,8 @@ class Lfq:
         welcome(self._standing, among.next_bytes, dt_s)
         wanted = apply(self.network, memory, poll, distance, among, self._most, self._frame)
         self._memory[:, slot] = memory
-        remember_served(self._fair, slot, poll, dt_s)
-        limits = widen(self._fair, slot, poll, wanted, memory[RTT_S], dt_s, self._fair_bounds)
+        remember_served(self._room, slot, poll, dt_s)
+        limits = widen(self._room, slot, poll, wanted, memory[RTT_S], dt_s, self._room_bounds)
         return limits.astype(np.int64)
 
     def first_limit_bytes(self, active_flows: int) -> int:

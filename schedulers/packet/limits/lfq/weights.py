@@ -116,5 +116,6 @@ def save_network(path: Path, network: Network, standing: Standing | None = None)
             "gain": np.array(standing.gain),
             "gain_error": np.array(standing.gain_error),
         }
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
+    # A control loop saves what it learned between two polls, and must not wait for a disk.
+    with whole_file(path, lasting=False) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]

@@ -1,13 +1,14 @@
-"""What experiments share: the options that all have, and how they end when they cannot do what is asked."""
+"""What experiments share: the options that all have, whose results a folder holds, how they end on errors."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from qos.errors import QosError
+from qos.errors import QosError, ValueRefusedError
 
 
 def options(documentation: str, name: str, quick: str) -> argparse.ArgumentParser:
@@ -27,6 +28,30 @@ def options(documentation: str, name: str, quick: str) -> argparse.ArgumentParse
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--out", type=Path, default=Path("results") / name)
     return parser
+
+
+def claim(path: Path, card: Mapping[str, object]) -> None:
+    """Write down under which conditions the results beside `path` are made, before the first is.
+
+    Parameters
+    ----------
+    path
+        The file that says so, in the folder of ``--out``; the folder is made where it is missing.
+    card
+        What results must have in common, so that a command that was interrupted may go on from them.
+
+    Raises
+    ------
+    ValueRefusedError
+        If the folder holds results made under others.
+    """
+    text = json.dumps({"schema": 1} | dict(card), indent=1)
+    if path.exists() and path.read_text() != text:
+        raise ValueRefusedError(
+            f"--out {path.parent}: it holds the results of other settings ({path}); name another folder"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def run(main: Callable[[], object]) -> None:

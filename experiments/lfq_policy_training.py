@@ -13,7 +13,6 @@ interrupted goes on from there. The size half takes half an hour on 16 cores, ha
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.entry import claim
 from experiments.entry import run as run_command
-from qos.errors import ValueRefusedError
 from qos.simulation.simulation import prepare
 from qos.training.evolution import Plan, Search, begin, train
 from qos.training.forks import Samples, collect, joined
@@ -224,22 +223,11 @@ def _train(arguments: argparse.Namespace, senders: tuple[str, ...], jobs: int) -
     return choose([unpack(theta) for theta, _ in fits], Judge(schedule.judged, ranges, jobs))
 
 
-def _claim(folder: Path, arguments: argparse.Namespace, senders: tuple[str, ...]) -> None:
-    """Write down whose training a folder holds, and refuse that of another: its parts would be taken up.
-
-    Raises
-    ------
-    ValueRefusedError
-        If it is another's.
-    """
+def _card(arguments: argparse.Namespace, senders: tuple[str, ...]) -> dict[str, object]:
+    """Say whose training it is: what of another lies in the folder would be taken up."""
     polished_from = str(arguments.polish) if arguments.polish else None  # then there are no rounds and fits
-    card = {"schema": 1, "seed": arguments.seed, "senders": senders, "polished_from": polished_from}
-    text = json.dumps(card | asdict(SIZES[arguments.size]), indent=1)
-    path = folder / "lfq.json"
-    if path.exists() and path.read_text() != text:
-        raise ValueRefusedError(f"--out {folder}: it holds another training ({path}); name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    card = {"seed": arguments.seed, "senders": senders, "polished_from": polished_from}
+    return card | asdict(SIZES[arguments.size])
 
 
 def main() -> None:
@@ -258,7 +246,7 @@ def main() -> None:
     begun = time.monotonic()
     schedule = SIZES[arguments.size]
     senders = tuple(name for name in SENDERS if name not in arguments.without)
-    _claim(arguments.out, arguments, senders)
+    claim(arguments.out / "lfq.json", _card(arguments, senders))
     prepare()
     with workers(arguments.jobs, arguments.cluster) as jobs:
         save_network(arguments.out / "chosen.npz", _first(arguments, senders, jobs))

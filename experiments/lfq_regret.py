@@ -1,6 +1,7 @@
 """How much reward the learned policy gives away against the best fixed limit of each scenario.
 
-`python -m experiments.lfq_regret [--quick] [--scenarios N] [--weights FILE] [--senders NAME ...] [--out DIR]`
+`python -m experiments.lfq_regret [--quick] [--scenarios N] [--weights FILE] [--senders NAME ...] [--seed N]
+[--out DIR]`
 
 Scenarios are drawn from the training ranges with a seed that training never uses. In each, every limit of
 `LIMITS` (frames, the same for every flow) is tried for the whole run; the best one is known only afterwards.
@@ -13,17 +14,19 @@ run that was interrupted goes on where it was.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from experiments.entry import options
+from experiments.entry import claim, options
 from experiments.entry import run as run_command
 from qos.simulation.simulation import prepare
 from qos.training.scenarios import KINDS, LOSS_BASED, SENDERS, Ranges, draw_task
 from qos.training.selection import fixed_outcomes, policy_outcome
 from qos.workers import each, workers
+from schedulers.packet.limits.lfq.network import pack
 from schedulers.packet.limits.lfq.step import Network
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
@@ -52,12 +55,12 @@ COLUMNS = (
 Row = list[str]
 
 
-def judge(work: tuple[Network, list[int], Ranges]) -> list[Row]:
+def judge(work: tuple[Network, int, list[int], Ranges]) -> list[Row]:
     """Give the rows of some scenarios: what the policy and what the best fixed limit reach."""
-    network, indices, ranges = work
+    network, seed, indices, ranges = work
     rows = []
     for index in indices:
-        task = draw_task(SEED, index, ranges)
+        task = draw_task(seed, index, ranges)
         fixed = fixed_outcomes(task, LIMITS)
         for alpha in ALPHAS:
             ours = policy_outcome(network, task, alpha)
@@ -101,19 +104,23 @@ def main() -> None:
     parser.add_argument("--scenarios", type=int, default=500)
     parser.add_argument("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     arguments = parser.parse_args()
     network = load_network(arguments.weights or SHIPPED)
+    weights = hashlib.sha256(pack(network).tobytes()).hexdigest()
+    card = {"seed": arguments.seed, "senders": arguments.senders, "weights_sha256": weights}
+    claim(arguments.out / "lfq_regret.json", card)
     prepare()
     lossy = any(name in LOSS_BASED for name in arguments.senders)
     kinds = tuple(kind for kind in KINDS if kind != "paper" or lossy)
     ranges = Ranges(senders=tuple(arguments.senders), kinds=kinds, most_packets=MOST_PACKETS)
     count = 40 if arguments.quick else arguments.scenarios
-    arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "lfq_regret.csv"
     known = _known(path)
     missing = [index for index in range(count) if index not in known]
-    work = [(network, missing[begin : begin + CHUNK], ranges) for begin in range(0, len(missing), CHUNK)]
+    begins = range(0, len(missing), CHUNK)
+    work = [(network, arguments.seed, missing[begin : begin + CHUNK], ranges) for begin in begins]
     with path.open("w", newline="") as stream, workers(arguments.jobs, arguments.cluster) as jobs:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)

@@ -30,7 +30,7 @@ def test_a_folder_with_another_training_is_refused_before_anything_changes(
     with pytest.raises(SystemExit) as ended:
         call(monkeypatch, "--size", "quick", "--out", str(tmp_path))
     assert ended.value.code == 2
-    assert "holds another training" in capsys.readouterr().err
+    assert "holds the results of other settings" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["lfq.json"]
 
 

@@ -50,7 +50,7 @@ KEPT_EVERY = 10
 """Generations after which the polish is kept."""
 POLISH_SEED = 66
 """And the seed of the training: what is polished further is so in other scenarios."""
-POLISHED_SHARE = 0.75
+POLISHED_SHARE = 0.5
 """The result is so far from the chosen fit towards the polished one: between the two the noise of either is
 less (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from qos.errors import QosError, ValueRefusedError
+from qos.errors import InputError, QosError, ValueRefusedError
 
 
 def options(documentation: str, name: str, quick: str) -> argparse.ArgumentParser:
@@ -44,14 +44,19 @@ def claim(path: Path, card: Mapping[str, object]) -> None:
     ------
     ValueRefusedError
         If the folder holds results made under others.
+    InputError
+        If it cannot be written to.
     """
     text = json.dumps({"schema": 1} | dict(card), indent=1)
     if path.exists() and path.read_text() != text:
         raise ValueRefusedError(
             f"--out {path.parent}: it holds the results of other settings ({path}); name another folder"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as problem:
+        raise InputError(f"--out {path.parent}: cannot write there ({problem.strerror})") from None
 
 
 def run(main: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import lfq_live, lfq_regret
 from experiments.entry import claim, run
-from qos.errors import ValueRefusedError
+from qos.errors import InputError, ValueRefusedError
 
 
 def test_a_folder_is_made_and_says_what_its_results_have_in_common(tmp_path: Path) -> None:
@@ -32,6 +32,12 @@ def test_other_settings_are_refused_and_the_folder_stays_as_it_is(tmp_path: Path
     with pytest.raises(ValueRefusedError, match=r"--out .*card\.json.*name another folder"):
         claim(card, {"seed": 4})
     assert card.read_text() == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--out .*file/folder: cannot write there"):
+        claim(tmp_path / "file" / "folder" / "card.json", {"seed": 3})
 
 
 @pytest.mark.parametrize(

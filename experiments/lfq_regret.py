@@ -1,7 +1,7 @@
 """How much reward the learned policy gives away against the best fixed limit of each scenario.
 
-`python -m experiments.lfq_regret [--quick] [--scenarios N] [--weights FILE] [--senders NAME ...] [--seed N]
-[--out DIR]`
+`python -m experiments.lfq_regret [--quick] [--scenarios N] [--weights FILE] [--senders NAME ...]
+[--kinds NAME ...] [--seed N] [--out DIR]`
 
 Scenarios are drawn from the training ranges with a seed that training never uses. In each, every limit of
 `LIMITS` (frames, the same for every flow) is tried for the whole run; the best one is known only afterwards.
@@ -22,6 +22,7 @@ import numpy as np
 
 from experiments.entry import claim, options
 from experiments.entry import run as run_command
+from qos.errors import ValueRefusedError
 from qos.simulation.simulation import prepare
 from qos.training.scenarios import KINDS, LOSS_BASED, SENDERS, Ranges, draw_task
 from qos.training.selection import fixed_outcomes, policy_outcome
@@ -35,6 +36,8 @@ ALPHAS = (1.0, 10.0)
 LIMITS = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 4096, 25))))
 """Frames; neighbours differ by a factor of about 1.41."""
 MOST_PACKETS = 30_000.0
+JUDGED_KINDS = tuple(kind for kind in KINDS if kind != "fading")
+"""What is judged unless others are named: the ranges in which the shipped weights learned."""
 CHUNK = 4
 COLUMNS = (
     "scenario",
@@ -103,17 +106,20 @@ def main() -> None:
     parser = options(__doc__, "lfq_regret", "40 scenarios")
     parser.add_argument("--scenarios", type=int, default=500)
     parser.add_argument("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(JUDGED_KINDS))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     arguments = parser.parse_args()
     network = load_network(arguments.weights or SHIPPED)
     weights = hashlib.sha256(pack(network).tobytes()).hexdigest()
-    card = {"seed": arguments.seed, "senders": arguments.senders, "weights_sha256": weights}
+    lossy = any(name in LOSS_BASED for name in arguments.senders)
+    kinds = tuple(kind for kind in arguments.kinds if kind != "paper" or lossy)
+    if not kinds:
+        raise ValueRefusedError("--kinds paper: its flows are NewReno, CUBIC or BIC; name one of --senders")
+    card = {"seed": arguments.seed, "senders": arguments.senders, "kinds": kinds, "weights_sha256": weights}
     claim(arguments.out / "lfq_regret.json", card)
     prepare()
-    lossy = any(name in LOSS_BASED for name in arguments.senders)
-    kinds = tuple(kind for kind in KINDS if kind != "paper" or lossy)
     ranges = Ranges(senders=tuple(arguments.senders), kinds=kinds, most_packets=MOST_PACKETS)
     count = 40 if arguments.quick else arguments.scenarios
     path = arguments.out / "lfq_regret.csv"

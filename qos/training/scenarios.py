@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qos.crosslayer.channel.doppler import clarke_gains
 from qos.simulation.scenario import (
     Application,
     Bulk,
@@ -44,8 +45,14 @@ KINDS = {
     "changing flows": 0.08,
     "changing rate": 0.08,
     "household": 0.08,
+    "fading": 0.08,
 }
 """Kinds of scenario and how often each is drawn."""
+DOPPLER_RANGE_HZ = (1.0, 30.0)
+FADING_SNR_DB = (10.0, 25.0)
+FADING_STEP_S = 0.005
+LEAST_FADED_SHARE = 0.01
+"""A fading link carries at least this share of its mean rate."""
 LARGE_FACTOR = 8
 LARGE_KINDS = ("single", "few")
 ACCESS_FACTOR = 10
@@ -66,7 +73,7 @@ class Task:
     kind
         One of `KINDS`.
     rate_bps
-        Rate of the bottleneck at the beginning.
+        Rate of the bottleneck at the beginning; of one that fades, its mean.
     interval_s
         Time between polls.
     alpha
@@ -189,8 +196,8 @@ def _count(rng: np.random.Generator, kind: str) -> int:
         return int(_log_uniform(rng, 16, MOST_FLOWS + 1))
     if kind == "changing flows":
         return int(rng.integers(3, 13))
-    if kind == "changing rate":
-        return int(rng.integers(1, 4))
+    if kind in ("changing rate", "fading"):
+        return int(rng.integers(1, 4 if kind == "changing rate" else 9))
     if kind == "few":
         return int(rng.integers(2, 9))
     return int(rng.integers(1, 6))
@@ -228,6 +235,29 @@ def _flows(
             )
         )
     return flows
+
+
+def _faded(rng: np.random.Generator, rate_bps: float, duration_s: float) -> RateTrace:
+    """Draw the rate of a radio with Rayleigh fading, what Shannon's formula gives; `rate_bps` is its mean."""
+    doppler_hz = _log_uniform(rng, *DOPPLER_RANGE_HZ)
+    snr = 10 ** (rng.uniform(*FADING_SNR_DB) / 10)
+    steps = math.ceil(duration_s / FADING_STEP_S)
+    gains = clarke_gains(doppler_hz * FADING_STEP_S, steps, 1, rng)[:, 0]
+    bits = np.log2(1.0 + snr * np.abs(gains) ** 2)
+    shares = np.maximum(bits / bits.mean(), LEAST_FADED_SHARE)
+    times = np.arange(steps) * FADING_STEP_S
+    return RateTrace(tuple(times.tolist()), tuple(round(rate_bps * share) for share in shares.tolist()))
+
+
+def _rate_trace(rng: np.random.Generator, kind: str, rate_bps: float, duration_s: float) -> RateTrace | None:
+    """Draw how the rate of the bottleneck changes, if it does."""
+    if kind == "fading":
+        return _faded(rng, rate_bps, duration_s)
+    if kind != "changing rate":
+        return None
+    steps = int(rng.integers(2, 8))
+    times = (0.0, *sorted(float(t) for t in rng.uniform(0.1, duration_s, steps)))
+    return RateTrace(times, tuple(max(round(rate_bps * _log_uniform(rng, 0.3, 1.0)), 500_000) for _ in times))
 
 
 def star_of_sources(rate_bps: int, rtts_s: list[float]) -> Topology:
@@ -279,19 +309,14 @@ def draw_task(seed: int, index: int, ranges: Ranges | None = None) -> Task:
     spread = rng.uniform(1.0, 4.0) if count > 1 else 1.0
     rtts = [min(max(rtt * _log_uniform(rng, 1 / spread, spread), 0.001), 0.3) for _ in range(count)]
     topology = star_of_sources(round(rate), rtts)
-    rates = {}
-    if kind == "changing rate":
-        steps = int(rng.integers(2, 8))
-        times = [0.0, *sorted(float(t) for t in rng.uniform(0.1, duration_s, steps))]
-        trace = tuple(max(round(rate * _log_uniform(rng, 0.3, 1.0)), 500_000) for _ in times)
-        rates[("bottleneck", "router")] = RateTrace(tuple(times), trace)
+    trace = _rate_trace(rng, kind, rate, duration_s)
     scenario = Scenario(
         topology,
         tuple(_flows(rng, kind, count, rate / count, duration_s, ranges)),
         duration_s,
         {("bottleneck", "router"): fair_queue(count)},
         default_queue=queue("fifo", limit_packets=MOST_WAITING),
-        rates=rates,
+        rates={("bottleneck", "router"): trace} if trace else {},
         seed=int(rng.integers(1 << 31)),
     )
     return Task(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qos.simulation import PolledLimits, Simulation
+from qos.simulation.scenario import RateTrace
 from qos.training.evolution import Bench, Plan, begin, train
 from qos.training.forks import FACTORS, collect
 from qos.training.regression import fit, rewards
@@ -54,6 +55,20 @@ def test_the_compiled_loop_sets_the_limits_that_the_deployed_policy_sets(
 def test_a_scenario_is_the_same_for_the_same_seed_and_of_every_kind() -> None:
     assert draw_task(1, 5).scenario.flows == draw_task(1, 5).scenario.flows
     assert {draw_task(1, index).kind for index in range(150)} == set(KINDS)
+
+
+def test_a_radio_that_fades_carries_in_the_mean_what_the_policy_is_told() -> None:
+    ranges = Ranges(kinds=("fading",))
+    for index in range(8):
+        task = draw_task(1, index, ranges)
+        (trace,) = task.scenario.rates.values()
+        assert isinstance(trace, RateTrace)
+        rates = np.array(trace.rates_bps)
+        assert rates.min() > 0
+        assert rates.std() > 0.1 * rates.mean()
+        if rates.min() > 0.011 * task.rate_bps:  # none was raised to the least
+            assert rates.mean() == pytest.approx(task.rate_bps, rel=1e-3)
+        assert trace.times_s[-1] < task.scenario.duration_s
 
 
 def test_a_sender_that_is_left_out_is_never_drawn() -> None:

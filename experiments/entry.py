@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from qos.errors import InputError, QosError, ValueRefusedError
+from qos.whole_files import write_whole
 
 
 def options(documentation: str, name: str, quick: str) -> argparse.ArgumentParser:
@@ -48,15 +49,17 @@ def claim(path: Path, card: Mapping[str, object]) -> None:
         If it cannot be written to.
     """
     text = json.dumps({"schema": 1} | dict(card), indent=1)
-    if path.exists() and path.read_text() != text:
-        raise ValueRefusedError(
-            f"--out {path.parent}: it holds the results of other settings ({path}); name another folder"
-        )
+    if path.exists():
+        if path.read_text() != text:
+            raise ValueRefusedError(
+                f"--out {path.parent}: it holds the results of other settings ({path}); name another folder"
+            )
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
     except OSError as problem:
         raise InputError(f"--out {path.parent}: cannot write there ({problem.strerror})") from None
+    write_whole(path, text)
 
 
 def run(main: Callable[[], object]) -> None:

@@ -27,7 +27,6 @@ from qos.simulation.simulation import prepare
 from qos.training.scenarios import KINDS, LOSS_BASED, SENDERS, Ranges, draw_task
 from qos.training.selection import fixed_outcomes, policy_outcome
 from qos.workers import each, workers
-from schedulers.packet.limits.lfq.network import pack
 from schedulers.packet.limits.lfq.step import Network
 from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
 
@@ -111,8 +110,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")
     arguments = parser.parse_args()
-    network = load_network(arguments.weights or SHIPPED)
-    weights = hashlib.sha256(pack(network).tobytes()).hexdigest()
+    judged = arguments.weights or SHIPPED
+    network = load_network(judged)
+    weights = hashlib.sha256(judged.read_bytes()).hexdigest()
     lossy = any(name in LOSS_BASED for name in arguments.senders)
     kinds = tuple(kind for kind in arguments.kinds if kind != "paper" or lossy)
     if not kinds:

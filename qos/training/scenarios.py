@@ -49,7 +49,7 @@ KINDS = {
 }
 """Kinds of scenario and how often each is drawn."""
 DOPPLER_RANGE_HZ = (1.0, 30.0)
-FADING_SNR_DB = (10.0, 25.0)
+FADING_SNR_RANGE_DB = (10.0, 25.0)
 FADING_STEP_S = 0.005
 LEAST_FADED_SHARE = 0.01
 """A fading link carries at least this share of its mean rate."""
@@ -196,8 +196,10 @@ def _count(rng: np.random.Generator, kind: str) -> int:
         return int(_log_uniform(rng, 16, MOST_FLOWS + 1))
     if kind == "changing flows":
         return int(rng.integers(3, 13))
-    if kind in ("changing rate", "fading"):
-        return int(rng.integers(1, 4 if kind == "changing rate" else 9))
+    if kind == "changing rate":
+        return int(rng.integers(1, 4))
+    if kind == "fading":
+        return int(rng.integers(1, 9))
     if kind == "few":
         return int(rng.integers(2, 9))
     return int(rng.integers(1, 6))
@@ -240,7 +242,7 @@ def _flows(
 def _faded(rng: np.random.Generator, rate_bps: float, duration_s: float) -> RateTrace:
     """Draw the rate of a radio with Rayleigh fading, what Shannon's formula gives; `rate_bps` is its mean."""
     doppler_hz = _log_uniform(rng, *DOPPLER_RANGE_HZ)
-    snr = 10 ** (rng.uniform(*FADING_SNR_DB) / 10)
+    snr = 10 ** (rng.uniform(*FADING_SNR_RANGE_DB) / 10)
     steps = math.ceil(duration_s / FADING_STEP_S)
     gains = clarke_gains(doppler_hz * FADING_STEP_S, steps, 1, rng)[:, 0]
     bits = np.log2(1.0 + snr * np.abs(gains) ** 2)

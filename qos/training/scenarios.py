@@ -6,8 +6,13 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from qos.crosslayer.amc_arq import evaluate
 from qos.crosslayer.channel.doppler import clarke_gains
+from qos.crosslayer.link_design import model_link
+from qos.crosslayer.rate_process import rate_series
+from qos.crosslayer.threshold_design import thresholds_at
 from qos.simulation.scenario import (
     Application,
     Bulk,
@@ -21,7 +26,7 @@ from qos.simulation.scenario import (
     Transport,
 )
 from schedulers.packet.registry import UNLIMITED, QueueConfiguration, queue
-from topologies.model import Node, Topology, WiredLink
+from topologies.model import Node, Topology, WiredLink, WirelessLink
 
 RATE_RANGE_BPS = (1e6, 1e9)
 RTT_RANGE_S = (0.001, 0.3)
@@ -45,14 +50,18 @@ KINDS = {
     "changing flows": 0.08,
     "changing rate": 0.08,
     "household": 0.08,
-    "fading": 0.08,
+    "fading": 0.12,
 }
 """Kinds of scenario and how often each is drawn."""
 DOPPLER_RANGE_HZ = (1.0, 30.0)
-FADING_SNR_RANGE_DB = (10.0, 25.0)
+FADING_SNR_RANGE_DB = (10.0, 28.0)
 FADING_STEP_S = 0.005
 LEAST_FADED_SHARE = 0.01
-"""A fading link carries at least this share of its mean rate."""
+"""A radio that is coded ideally carries at least this share of its mean rate..."""
+MODES_SHARE = 0.6
+"""... so many of those that fade are not: they change modes, repeat what was lost, or are silent..."""
+MODES_ERROR_RATE = 0.01
+"""... and choose the mode that loses no more than this."""
 LARGE_FACTOR = 8
 LARGE_KINDS = ("single", "few")
 ACCESS_FACTOR = 10
@@ -240,15 +249,40 @@ def _flows(
 
 
 def _faded(rng: np.random.Generator, rate_bps: float, duration_s: float) -> RateTrace:
-    """Draw the rate of a radio with Rayleigh fading, what Shannon's formula gives; `rate_bps` is its mean."""
+    """Draw the rate of a radio with Rayleigh fading; `rate_bps` is its mean."""
     doppler_hz = _log_uniform(rng, *DOPPLER_RANGE_HZ)
-    snr = 10 ** (rng.uniform(*FADING_SNR_RANGE_DB) / 10)
+    snr_db = rng.uniform(*FADING_SNR_RANGE_DB)
+    if rng.random() < MODES_SHARE:
+        times, rates = _in_modes(rng, doppler_hz, snr_db, duration_s)
+    else:
+        times, rates = _coded_ideally(rng, doppler_hz, snr_db, duration_s)
+    lasts = np.diff(times, append=duration_s)
+    factor = rate_bps / max(float((rates * lasts).sum()) / duration_s, 1.0)
+    return RateTrace(tuple(times.tolist()), tuple(round(rate * factor) for rate in rates.tolist()))
+
+
+def _coded_ideally(
+    rng: np.random.Generator, doppler_hz: float, snr_db: float, duration_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw when the rate changes (s), and to what, in bit/s/Hz: what Shannon's formula gives."""
     steps = math.ceil(duration_s / FADING_STEP_S)
     gains = clarke_gains(doppler_hz * FADING_STEP_S, steps, 1, rng)[:, 0]
-    bits = np.log2(1.0 + snr * np.abs(gains) ** 2)
-    shares = np.maximum(bits / bits.mean(), LEAST_FADED_SHARE)
-    times = np.arange(steps) * FADING_STEP_S
-    return RateTrace(tuple(times.tolist()), tuple(round(rate_bps * share) for share in shares.tolist()))
+    bits = np.log2(1.0 + 10 ** (snr_db / 10) * np.abs(gains) ** 2)
+    times = np.arange(steps, dtype=np.float64) * FADING_STEP_S
+    return times, np.maximum(bits, LEAST_FADED_SHARE * float(bits.mean()))
+
+
+def _in_modes(
+    rng: np.random.Generator, doppler_hz: float, snr_db: float, duration_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw when the rate changes (s), and to what, in bit/s: Wi-Fi with adaptive modes and repetitions."""
+    air = WirelessLink("ap", "station", 20e6, 5.18e9, id="air", snr_db=snr_db, doppler_hz=doppler_hz)
+    ends = [Node("ap", "access-point"), Node("station", "station")]
+    model = model_link(Topology(ends, [air], name="radio"), air)
+    performance = evaluate(model.table, model.fading, thresholds_at(model.table, MODES_ERROR_RATE), 0)
+    slots = math.ceil(duration_s / model.slot_s)
+    times, rates = rate_series(model, performance, slots, int(rng.integers(1 << 31))).changes()
+    return np.array(times), np.array(rates, dtype=np.float64)
 
 
 def _rate_trace(rng: np.random.Generator, kind: str, rate_bps: float, duration_s: float) -> RateTrace | None:

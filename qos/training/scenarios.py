@@ -253,12 +253,12 @@ def _faded(rng: np.random.Generator, rate_bps: float, duration_s: float) -> Rate
     doppler_hz = _log_uniform(rng, *DOPPLER_RANGE_HZ)
     snr_db = rng.uniform(*FADING_SNR_RANGE_DB)
     if rng.random() < MODES_SHARE:
-        times, rates = _in_modes(rng, doppler_hz, snr_db, duration_s)
+        times_s, rates = _in_modes(rng, doppler_hz, snr_db, duration_s)
     else:
-        times, rates = _coded_ideally(rng, doppler_hz, snr_db, duration_s)
-    lasts = np.diff(times, append=duration_s)
-    factor = rate_bps / max(float((rates * lasts).sum()) / duration_s, 1.0)
-    return RateTrace(tuple(times.tolist()), tuple(round(rate * factor) for rate in rates.tolist()))
+        times_s, rates = _coded_ideally(rng, doppler_hz, snr_db, duration_s)
+    lasts_s = np.diff(times_s, append=duration_s)
+    factor = rate_bps / max(float((rates * lasts_s).sum()) / duration_s, 1.0)
+    return RateTrace(tuple(times_s.tolist()), tuple(round(rate * factor) for rate in rates.tolist()))
 
 
 def _coded_ideally(

@@ -70,9 +70,7 @@ def test_a_radio_that_fades_carries_in_the_mean_what_the_policy_is_told() -> Non
         assert rates.std() > 0.1 * rates.mean()
         assert trace.times_s[-1] < duration_s
         silent += int(rates.min() == 0)  # of those that change modes and repeat what was lost
-    assert (
-        3 <= silent <= 11
-    )
+    assert 3 <= silent <= 11
 
 
 def test_a_sender_that_is_left_out_is_never_drawn() -> None:

@@ -35,8 +35,6 @@ ALPHAS = (1.0, 10.0)
 LIMITS = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 4096, 25))))
 """Frames; neighbours differ by a factor of about 1.41."""
 MOST_PACKETS = 30_000.0
-JUDGED_KINDS = tuple(kind for kind in KINDS if kind != "fading")
-"""What is judged unless others are named: the ranges in which the shipped weights learned."""
 CHUNK = 4
 COLUMNS = (
     "scenario",
@@ -105,7 +103,7 @@ def main() -> None:
     parser = options(__doc__, "lfq_regret", "40 scenarios")
     parser.add_argument("--scenarios", type=int, default=500)
     parser.add_argument("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(JUDGED_KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--cluster", metavar="ADDRESS", help="run on this Dask cluster")

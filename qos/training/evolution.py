@@ -23,7 +23,7 @@ from qos.training.reward import Outcome, outcome_since
 from qos.training.rollout import NS, bounds_of, fresh_progress, roll
 from qos.training.scenarios import Ranges, Task, draw_task
 from schedulers.packet.limits.lfq.memory import Float64
-from schedulers.packet.limits.lfq.network import first_network, pack, unpack
+from schedulers.packet.limits.lfq.network import pack, unpack
 from schedulers.packet.limits.lfq.step import Network
 
 CLIP = 0.1
@@ -135,9 +135,9 @@ class Bench:
         return outcome_since(simulation, self.task, self.queue_id)
 
 
-def spread() -> Float64:
-    """Give how far each weight is thrown off; what hidden units see stays as it is."""
-    network = first_network(0)
+def spread(theta: Float64) -> Float64:
+    """Give how far each of these weights is thrown off; what hidden units see stays as it is."""
+    network = unpack(theta)
     parts = Network(*(np.zeros_like(array) for array in network))._replace(
         output=np.full_like(network.output, OUTPUT_SIGMA),
         direct=np.full_like(network.direct, DIRECT_SIGMA),
@@ -150,7 +150,7 @@ def spread() -> Float64:
 
 def _gradient(theta: Float64, plan: Plan, generation: int, number: int) -> tuple[Float64, float]:
     """Estimate the gradient, in standard deviations, from one scenario; and its mean reward."""
-    sigma = spread()
+    sigma = spread(theta)
     rng = np.random.default_rng((plan.seed, generation, number))
     bench = Bench(draw_task(plan.seed, generation * plan.scenarios + number, plan.ranges))
     alpha = float(np.exp(rng.uniform(*np.log(ALPHA_RANGE))))
@@ -191,7 +191,7 @@ def train(search: Search, plan: Plan) -> Iterator[Generation]:
     Generation
         After each generation that was not done yet.
     """
-    sigma = spread()
+    sigma = spread(search.theta)
     with Parallel(n_jobs=plan.jobs) as parallel:
         for generation in range(search.steps, plan.generations):
             parts = parallel(

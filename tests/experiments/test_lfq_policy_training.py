@@ -12,8 +12,8 @@ from experiments import lfq_policy_training
 from experiments.entry import run
 from qos.training.evolution import Plan, begin, train
 from qos.training.scenarios import Ranges
-from schedulers.packet.limits.lfq.network import pack
-from schedulers.packet.limits.lfq.weights import SHIPPED, load_network
+from schedulers.packet.limits.lfq.network import first_network, pack, side_by_side, unpack
+from schedulers.packet.limits.lfq.weights import SHIPPED, load_network, save_network
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -50,7 +50,8 @@ def test_only_polishing_writes_what_was_polished_and_weights_between(
     )
     assert np.array_equal(chosen, pack(load_network()))
     assert not np.array_equal(polished, chosen)
-    share = lfq_policy_training.POLISHED_SHARE
+    part = unpack(np.full_like(chosen, lfq_policy_training.POLISHED_SHARE))
+    share = pack(part._replace(start=np.full(3, lfq_policy_training.FIRST_LIMITS_SHARE)))
     assert between == pytest.approx(chosen + share * (polished - chosen), abs=1e-6)
 
 
@@ -64,3 +65,18 @@ def test_a_polish_goes_on_where_it_was_left_unless_it_was_of_other_weights(tmp_p
     for name in ("theta", "average", "first", "second"):
         assert np.array_equal(getattr(known, name), getattr(left, name)), name
     assert lfq_policy_training._kept(path, chosen + 1.0).steps == 0
+
+
+def test_joined_weights_are_written_and_those_that_cannot_be_read_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, missing, folder = tmp_path / "one.npz", tmp_path / "missing.npz", tmp_path / "out"
+    save_network(one, first_network(1))
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "--join", str(one), str(missing), "--out", str(folder))
+    assert ended.value.code == 1
+    assert "missing.npz" in capsys.readouterr().err
+    assert not folder.exists()
+    call(monkeypatch, "--join", str(one), str(SHIPPED), "--out", str(folder))
+    joint = pack(side_by_side([load_network(one), load_network()]))
+    assert pack(load_network(folder / "lfq.npz")) == pytest.approx(joint, abs=1e-6)

@@ -17,10 +17,10 @@ from schedulers.packet.limits.lfq import company as among_others
 from schedulers.packet.limits.lfq import memory as remembered
 from schedulers.packet.limits.lfq import step
 from schedulers.packet.limits.lfq.company import Beginning, company
-from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEMORY, Poll
-from schedulers.packet.limits.lfq.network import WEIGHTS, first_network, pack, unpack
+from schedulers.packet.limits.lfq.memory import AGE_PACKETS, EVENTS, MEMORY, Float64, Poll
+from schedulers.packet.limits.lfq.network import first_network, hidden_units, pack, side_by_side, unpack
 from schedulers.packet.limits.lfq.policy import PREFERENCES, Lfq, as_poll
-from schedulers.packet.limits.lfq.step import apply
+from schedulers.packet.limits.lfq.step import FEATURES, apply, evaluate
 from schedulers.packet.limits.lfq.weights import FORMAT, SHIPPED, load_network, save_network
 from schedulers.packet.limits.sawtooth import Sawtooth
 
@@ -105,6 +105,31 @@ def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
 
 
+@given(st.integers(1, 256))
+def test_the_width_of_a_network_is_read_off_its_vector(hidden: int) -> None:
+    numbers = hidden**2 + hidden * (FEATURES + 3) + FEATURES + 7
+    assert hidden_units(numbers) == hidden
+    for wrong in (numbers - 1, numbers + 1):
+        with pytest.raises(ValueError, match="no network"):
+            hidden_units(wrong)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_networks_side_by_side_say_the_mean_of_what_each_says(count: int) -> None:
+    rng = np.random.default_rng(2)
+    networks = [unpack(rng.normal(0.0, 0.3, len(pack(first_network(1))))) for _ in range(count)]
+    joint = side_by_side(networks)
+    x = rng.normal(0.0, 1.0, (FEATURES, 9)).astype(np.float32)
+    assert evaluate(joint, x) == pytest.approx(np.mean([evaluate(n, x) for n in networks], axis=0), abs=1e-5)
+    assert joint.pace == pytest.approx(np.mean([n.pace for n in networks], axis=0))
+    assert joint.start == pytest.approx(np.mean([n.start for n in networks], axis=0))
+    assert side_by_side([joint, networks[0]]).first.shape == (
+        len(joint.first) + len(networks[0].first),
+        FEATURES,
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(unpack(pack(joint)), joint, strict=True))
+
+
 def _damage(path: Path, how: str) -> None:
     theta = pack(first_network(1))
     if how == "missing":
@@ -153,7 +178,7 @@ def test_with_damaged_weights_the_safe_rule_takes_over_and_says_so(
 def test_the_shipped_weights_are_small_and_can_be_used() -> None:
     assert SHIPPED.stat().st_size < 50_000
     assert isinstance(make_policy("lfq:latency", CONTEXT), Lfq)
-    assert len(pack(load_network())) == WEIGHTS
+    assert len(load_network().first) <= 64
     assert all(
         np.array_equal(a, b) for a, b in zip(unpack(pack(load_network())), load_network(), strict=True)
     )
@@ -266,6 +291,33 @@ def test_a_crowd_lowers_the_limit_of_unused_queues_until_it_is_gone() -> None:
     policy.limits(polled([3] * 60, [0] * 60, np.full(60, 16_000), 0.0, new=True), 0.02)
     assert policy.first_limit_bytes(60) < context.initial_limit_bytes / 4
     assert policy.first_limit_bytes(0) == context.initial_limit_bytes
+
+
+def link_after(sent: list[int], waiting: list[int]) -> Float64:
+    """Give what is known of the link after polls of 20 ms: frames that left, and frames that wait then."""
+    memory, link = np.zeros((MEMORY, 1)), np.zeros(remembered.LINK_MEMORY)
+    for number, (gone, waits) in enumerate(zip(sent, waiting, strict=True)):
+        counted = polled([gone], [0], np.array([60_000]), 0.0, number == 0)
+        poll = as_poll(replace(counted, backlog_bytes=np.array([waits * 1514])))
+        remembered.measure(memory, link, poll, 0.02, 1514.0)
+        remembered.remember(memory, poll, 0.02)
+    return link
+
+
+def test_a_link_whose_rate_varies_is_told_from_a_steady_one_whose_polls_cut_frames() -> None:
+    steady = link_after([20, 21, 20, 19] * 25, [10] * 100)
+    fades = link_after([35, 5] * 50, [10] * 100)
+    assert steady[remembered.LINK_VARIES] == 0.0
+    assert fades[remembered.LINK_VARIES] > 0.3
+
+
+def test_a_link_that_idles_is_seen_by_how_little_waits_and_how_often_nothing() -> None:
+    full, idles = link_after([20] * 300, [10] * 300), link_after([20] * 300, [10, 0, 10] * 100)
+    assert full[remembered.LINK_EMPTY] == 0.0
+    assert idles[remembered.LINK_EMPTY] == pytest.approx(1 / 3, abs=0.05)
+    assert full[remembered.LINK_LOW] == pytest.approx(1 / 11, abs=0.01)
+    assert idles[remembered.LINK_LOW] == pytest.approx(1 / 3 + 2 / 33, abs=0.03)
+    assert full[remembered.LINK_MEAN_WAITING] == pytest.approx(10 * 1514, rel=0.01)
 
 
 def deaf_after(polls: int, sent: int, dropped: int, frames: int, every: int = 1) -> bool:

@@ -40,13 +40,15 @@ FASTEST_PER_S = 1.0
 """... but by no more than this."""
 MOST_S = 0.015
 """The room is at most what the mean flow sends in so long..."""
-MOST_RTTS = 0.35
+MOST_RTTS = 0.5
 """... or in this part of a round-trip time, where that is known and more..."""
 MOST_FRAMES = 4
 """... or so many frames, if that is more."""
+FIRST_SHARE = 0.5
+"""Room begins with this part of those times: growing from a frame it would come seconds too late. Of the
+frames it does not: where many share a slow link a frame takes long."""
 CHEAP_ALPHA = 4.5
-"""Where a second of queueing is worth more than this (1/s), the first two fall with its square root: so eight
-flows on 50 Mbit/s wait a quarter less with alpha 18."""
+"""Where a second of queueing is worth more than this (1/s), `MOST_S` falls with its square root."""
 WORTH_WRITING = 0.02
 """A limit is not changed by less than this share."""
 
@@ -61,7 +63,7 @@ class RoomBounds(NamedTuple):
     frame_bytes
         Largest frame.
     time_share
-        So much of `MOST_S` and `MOST_RTTS` may be used, above 0, at most 1.
+        So much of `MOST_S` may be used, above 0, at most 1.
     """
 
     most_bytes: float
@@ -135,11 +137,13 @@ def widen(
     mean = np.mean(rate[compared]) if np.count_nonzero(compared) >= 2 else 0.0
     missing = np.where(compared, SHARE - rate / mean, -1.0) if mean > 0.0 else np.full(len(rate), -1.0)
     begins = missing[slot] > 0.0
-    bytes_of[slot[begins]] = np.maximum(bytes_of[slot], poll.limit_bytes)[begins]
+    longest_s = np.maximum(MOST_RTTS * rtt_s, bounds.time_share * MOST_S)
+    in_time = np.minimum(longest_s * mean, bounds.most_bytes)
+    most = np.minimum(np.maximum(in_time, MOST_FRAMES * bounds.frame_bytes), bounds.most_bytes)
+    first = np.maximum(poll.limit_bytes, FIRST_SHARE * in_time)
+    bytes_of[slot[begins]] = np.maximum(bytes_of[slot], first)[begins]
     pace = np.minimum(np.maximum(GAIN_PER_S * missing, -FASTEST_PER_S), FASTEST_PER_S)
     bytes_of *= np.exp(pace * dt_s)
-    longest_s = bounds.time_share * np.maximum(MOST_RTTS * rtt_s, MOST_S)
-    most = np.minimum(np.maximum(longest_s * mean, MOST_FRAMES * bounds.frame_bytes), bounds.most_bytes)
     bytes_of[slot] = np.minimum(bytes_of[slot], most)
     kept = np.abs(bytes_of[slot] - poll.limit_bytes) < WORTH_WRITING * poll.limit_bytes
     return np.maximum(wanted_bytes, np.where(kept, poll.limit_bytes, bytes_of[slot]))

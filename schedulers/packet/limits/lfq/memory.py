@@ -27,7 +27,8 @@ MEMORY = 42
 
 # Places of what is remembered of the whole link.
 LINK_RATE, LINK_IDLE, LINK_IDLE_LONG, LINK_BYTES, LINK_TIME = 0, 1, 2, 3, 4
-LINK_MEMORY = 5
+LINK_WAITING, LINK_VARIES, LINK_LOW, LINK_EMPTY, LINK_MEAN_WAITING = 5, 6, 7, 8, 9
+LINK_MEMORY = 10
 
 MOST_RTT_S = 0.5
 """Bursts that are farther apart are not windows of one transfer."""
@@ -49,6 +50,9 @@ FAST_WEIGHT, SLOW_WEIGHT, LONG_WEIGHT = 0.25, 0.03, 0.01
 """How much one poll weighs in the three means of what was lost; in that of emptiness as in the second."""
 LATEST_CYCLE = 0.3
 """The latest cycle between losses weighs at least so much in the mean over cycles."""
+VARIES_WEIGHT, LOW_WEIGHT, EMPTY_WEIGHT = 0.05, 0.02, 0.01
+"""How much one poll weighs in what is known of the link: how its rate varies, how little waits, how often
+nothing."""
 BUSY_WEIGHT = 0.1
 RECENT_WEIGHT = 0.4
 """How much one poll weighs in a rate, and in that which shows a change of rate."""
@@ -134,6 +138,16 @@ def measure(memory: Float64, link: Float64, poll: Poll, dt_s: float, frame_bytes
     idle = max(1.0 - total / max(link[LINK_RATE] * dt_s, LEAST_RATE), -1.0)
     link[LINK_IDLE] += 0.1 * (idle - link[LINK_IDLE])
     link[LINK_IDLE_LONG] += 0.02 * (idle - link[LINK_IDLE_LONG])
+    # Of a crowd no flow's own queue tells whether the link idles, nor one loss after another that it fades.
+    waiting = poll.backlog_bytes.sum()
+    if waiting > 0.0 and link[LINK_WAITING] > 0.0:
+        expected_bytes = max(link[LINK_RATE] * dt_s, frame_bytes)
+        change_bytes = max(abs(total - expected_bytes) - frame_bytes, 0.0)
+        link[LINK_VARIES] += VARIES_WEIGHT * (min(change_bytes / expected_bytes, 2.0) - link[LINK_VARIES])
+    link[LINK_WAITING] = waiting
+    link[LINK_MEAN_WAITING] += LOW_WEIGHT * (waiting - link[LINK_MEAN_WAITING])
+    link[LINK_LOW] += LOW_WEIGHT * (frame_bytes / (frame_bytes + waiting) - link[LINK_LOW])
+    link[LINK_EMPTY] += EMPTY_WEIGHT * ((1.0 if waiting == 0.0 else 0.0) - link[LINK_EMPTY])
 
 
 def count_timeouts(memory: Float64, poll: Poll, dt_s: float) -> None:

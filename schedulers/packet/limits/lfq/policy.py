@@ -29,10 +29,10 @@ from schedulers.packet.limits.lfq.memory import (
 from schedulers.packet.limits.lfq.online import Learner, fortune_of
 from schedulers.packet.limits.lfq.step import Network, apply, evaluate, features
 
-PREFERENCES = MappingProxyType({"latency": 18.0, "balanced": 4.5, "throughput": 2.0})
+PREFERENCES = MappingProxyType({"latency": 21.0, "balanced": 4.5, "throughput": 2.0})
 """Alpha of each preference, 1/s: so many shares of the rate is a second of queueing worth.
 
-With ``latency`` a millisecond of mean queue costs as much as 1.8 % of throughput, with ``balanced`` 0.45 %,
+With ``latency`` a millisecond of mean queue costs as much as 2.1 % of throughput, with ``balanced`` 0.45 %,
 with ``throughput`` 0.2 %.
 """
 DEFAULT_PREFERENCE = "balanced"

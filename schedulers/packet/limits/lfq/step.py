@@ -33,9 +33,13 @@ from schedulers.packet.limits.lfq.memory import (
     HELD_LEFT_BYTES,
     IN_FORCE,
     LEAST_RATE,
+    LINK_EMPTY,
     LINK_IDLE,
     LINK_IDLE_LONG,
+    LINK_LOW,
+    LINK_MEAN_WAITING,
     LINK_RATE,
+    LINK_VARIES,
     LOG_LIMIT,
     LOST_FAST,
     LOST_LONG,
@@ -56,7 +60,7 @@ from schedulers.packet.limits.lfq.memory import (
     Poll,
 )
 
-FEATURES = 44
+FEATURES = 48
 """Inputs of the network."""
 UNTROUBLED_PACKETS = 200.0
 """A flow that has sent so many packets without a loss is one of steady rate, or its path holds many: a burst
@@ -198,6 +202,10 @@ def features(
     x[41] = memory[DEAF]
     x[42] = np.log(0.05 + memory[MEAN_OCCUPANCY] * limit_packets * np.sqrt(memory[DROP_SHARE] / 1.5)) / 3.0
     x[43] = np.log(1.0 + memory[TIMEOUTS])
+    x[44] = np.log(0.02 + link[LINK_VARIES]) / 2.0 + 1.0
+    x[45] = np.log(0.001 + link[LINK_LOW]) / 3.0 + 1.0
+    x[46] = np.log(0.001 + link[LINK_EMPTY]) / 3.0 + 1.0
+    x[47] = np.log(alpha * (link[LINK_MEAN_WAITING] + 1.0) / max(link[LINK_RATE], LEAST_RATE)) / 2.0
     # arcsinh by logarithms, which numpy computes many at a time.
     fine = np.empty((6, n))
     fine[0], fine[1] = memory[LOST_SLOW], memory[CYCLE_LOST]

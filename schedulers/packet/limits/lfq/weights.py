@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from qos.errors import InputError
 from qos.whole_files import whole_file
 from schedulers.packet.limits.lfq.memory import Float64
-from schedulers.packet.limits.lfq.network import WEIGHTS, pack, unpack
+from schedulers.packet.limits.lfq.network import pack, unpack
 from schedulers.packet.limits.lfq.online import Standing
 from schedulers.packet.limits.lfq.step import Network
 
-FORMAT = 6
+FORMAT = 7
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4
@@ -81,11 +81,15 @@ def checked(theta: Float64, where: str) -> Network:
     InputError
         If it has the wrong size, or numbers that are not finite or absurdly large.
     """
-    if theta.shape != (WEIGHTS,):
-        raise InputError(f"{where}: {WEIGHTS} weights are needed, there are {theta.size}")
+    if theta.ndim != 1:
+        raise InputError(f"{where}: weights are one row of numbers, not an array of {theta.ndim} dimensions")
+    try:
+        network = unpack(theta)
+    except ValueError as problem:
+        raise InputError(f"{where}: {problem}; take a whole file of weights") from None
     if not np.isfinite(theta).all() or np.abs(theta).max() > LARGEST_WEIGHT:
         raise InputError(f"{where}: the weights hold numbers that are not finite, or too large")
-    return unpack(theta)
+    return network
 
 
 def save_network(path: Path, network: Network, standing: Standing | None = None) -> None:

@@ -27,10 +27,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from qos.crosslayer.amc_arq import AmcPerformance, evaluate
-from qos.crosslayer.link_design import LinkModel, model_link
-from qos.crosslayer.rate_process import RateForecast, RateSeries, rate_series
-from qos.crosslayer.threshold_design import thresholds_at
+from qos.crosslayer.rate_process import RateForecast, RateSeries, rate_series, wifi_radio
 from qos.simulation.polling import PolledLimits
 from qos.simulation.result import FlowResult
 from qos.simulation.scenario import ConstantRate, Flow, RateTrace, Scenario
@@ -39,7 +36,7 @@ from schedulers.packet.limits import make_policy
 from schedulers.packet.limits.contract import QueueContext
 from schedulers.packet.limits.forecast import Forecast
 from schedulers.packet.registry import queue
-from topologies.links import WiredLink, WirelessLink
+from topologies.links import WiredLink
 from topologies.model import Node, Topology
 
 PREFERENCES = ("throughput", "1.5", "balanced", "latency")
@@ -72,15 +69,6 @@ class Row:
     voice_p99_ms: float
     voice_lost: float
     drops: int
-
-
-def radio(snr_db: float, doppler_hz: float) -> tuple[LinkModel, AmcPerformance]:
-    """Make the radio and its thresholds."""
-    link = WirelessLink("ap", "station", 20e6, 5.18e9, id="air", snr_db=snr_db, doppler_hz=doppler_hz)
-    topology = Topology([Node("ap", "access-point"), Node("station", "station")], [link])
-    model = model_link(topology, link)
-    levels = thresholds_at(model.table, ERROR_RATE)
-    return model, evaluate(model.table, model.fading, levels, 0)
 
 
 def scenario(name: str, series: RateSeries, mean_bps: float, downloads: int, seconds: float) -> Scenario:
@@ -134,7 +122,7 @@ def run(name: str, series: RateSeries, forecast: RateForecast, downloads: int, s
 
 def study(snr_db: float, doppler_hz: float, downloads: int, seed: int, seconds: float) -> list[Row]:
     """Run every queue over one channel."""
-    model, found = radio(snr_db, doppler_hz)
+    model, found = wifi_radio(snr_db, doppler_hz, ERROR_RATE)
     series = rate_series(model, found, int(seconds / model.slot_s) + 1, seed)
     forecast = RateForecast(model, found, round(HORIZON_S / model.slot_s))
     could_bps = float(series.rates_bps.mean())

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qos.crosslayer.amc_arq import AmcPerformance
+from qos.crosslayer.amc_arq import AmcPerformance, evaluate
 from qos.crosslayer.channel.doppler import clarke_snr
 from qos.crosslayer.channel.markov import first_order_chain, region_of
 from qos.crosslayer.guards import check_count
-from qos.crosslayer.link_design import LinkModel
+from qos.crosslayer.link_design import LinkModel, model_link
+from qos.crosslayer.threshold_design import thresholds_at
+from topologies.links import WirelessLink
+from topologies.model import Node, Topology
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -46,6 +49,22 @@ class RateSeries:
         places = np.flatnonzero(np.diff(self.rates_bps, prepend=-1.0))
         times = tuple(float(place * self.slot_s) for place in places)
         return times, tuple(int(self.rates_bps[place]) for place in places)
+
+
+def wifi_radio(snr_db: float, doppler_hz: float, error_rate: float) -> tuple[LinkModel, AmcPerformance]:
+    """Make a Wi-Fi radio of 20 MHz at 5.18 GHz with Rayleigh fading that adapts its modes (AMC).
+
+    Parameters
+    ----------
+    snr_db, doppler_hz
+        Mean SNR; largest Doppler shift.
+    error_rate
+        The fastest mode is sent whose frames fail no more often, above 0, below 1.
+    """
+    air = WirelessLink("ap", "station", 20e6, 5.18e9, id="air", snr_db=snr_db, doppler_hz=doppler_hz)
+    ends = [Node("ap", "access-point"), Node("station", "station")]
+    model = model_link(Topology(ends, [air], name="radio"), air)
+    return model, evaluate(model.table, model.fading, thresholds_at(model.table, error_rate), 0)
 
 
 def rate_series(model: LinkModel, found: AmcPerformance, slots: int, seed: int) -> RateSeries:

@@ -8,11 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qos.crosslayer.amc_arq import evaluate
 from qos.crosslayer.channel.doppler import clarke_gains
-from qos.crosslayer.link_design import model_link
-from qos.crosslayer.rate_process import rate_series
-from qos.crosslayer.threshold_design import thresholds_at
+from qos.crosslayer.rate_process import rate_series, wifi_radio
 from qos.simulation.scenario import (
     Application,
     Bulk,
@@ -26,7 +23,7 @@ from qos.simulation.scenario import (
     Transport,
 )
 from schedulers.packet.registry import UNLIMITED, QueueConfiguration, queue
-from topologies.model import Node, Topology, WiredLink, WirelessLink
+from topologies.model import Node, Topology, WiredLink
 
 RATE_RANGE_BPS = (1e6, 1e9)
 RTT_RANGE_S = (0.001, 0.3)
@@ -277,10 +274,7 @@ def _in_modes(
     rng: np.random.Generator, doppler_hz: float, snr_db: float, duration_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw when the rate changes (s), and to what, in bit/s: Wi-Fi with adaptive modes and repetitions."""
-    air = WirelessLink("ap", "station", 20e6, 5.18e9, id="air", snr_db=snr_db, doppler_hz=doppler_hz)
-    ends = [Node("ap", "access-point"), Node("station", "station")]
-    model = model_link(Topology(ends, [air], name="radio"), air)
-    performance = evaluate(model.table, model.fading, thresholds_at(model.table, MODES_ERROR_RATE), 0)
+    model, performance = wifi_radio(snr_db, doppler_hz, MODES_ERROR_RATE)
     slots = math.ceil(duration_s / model.slot_s)
     times, rates = rate_series(model, performance, slots, int(rng.integers(1 << 31))).changes()
     return np.array(times), np.array(rates, dtype=np.float64)

@@ -5,20 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qos.crosslayer.amc_arq import AmcPerformance, evaluate
-from qos.crosslayer.link_design import LinkModel, model_link
-from qos.crosslayer.rate_process import RateForecast, rate_series
-from qos.crosslayer.threshold_design import thresholds_at
+from qos.crosslayer.amc_arq import AmcPerformance
+from qos.crosslayer.link_design import LinkModel
+from qos.crosslayer.rate_process import RateForecast, rate_series, wifi_radio
 from qos.errors import ValueRefusedError
-from topologies.links import WirelessLink
-from topologies.model import Node, Topology
 
 
 @pytest.fixture(scope="module")
 def radio() -> tuple[LinkModel, AmcPerformance]:
-    link = WirelessLink("ap", "sta", 20e6, 5.18e9, id="air", snr_db=18, doppler_hz=20)
-    model = model_link(Topology([Node("ap"), Node("sta")], [link]), link)
-    return model, evaluate(model.table, model.fading, thresholds_at(model.table, 0.01), 0)
+    return wifi_radio(snr_db=18, doppler_hz=20, error_rate=0.01)
 
 
 def test_the_series_carries_the_mean_rate_of_the_model(radio: tuple[LinkModel, AmcPerformance]) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 
 from schedulers.packet.limits.lfq.fair_room import (
     CHEAP_ALPHA,
+    FIRST_SHARE,
+    GROWN_UP_S,
     MOST_FRAMES,
     MOST_S,
     WORTH_WRITING,
@@ -29,11 +31,12 @@ def run(
     limit: list[int] | None = None,
     new: bool = True,
     bounds: RoomBounds = BOUNDS,
+    wanted_bytes: int = SHORTEST,
 ) -> list[int]:
-    """Poll flows that are served the same each time; the policy always wants `SHORTEST`."""
+    """Poll flows that are served the same each time; the policy always wants the same."""
     count = len(sent_bytes)
     slot = np.arange(count)
-    limits = np.array(limit or [SHORTEST] * count, float)
+    limits = np.array(limit or [wanted_bytes] * count, float)
     for number in range(polls):
         poll = Poll(
             sent_bytes=np.array(sent_bytes, float),
@@ -45,7 +48,7 @@ def run(
             quiet_s=np.zeros(count),
         )
         remember_served(room, slot, poll, DT_S)
-        wanted = np.full(count, float(SHORTEST))
+        wanted = np.full(count, float(wanted_bytes))
         limits = np.floor(widen(room, slot, poll, wanted, np.zeros(count), DT_S, bounds))
     return [int(value) for value in limits]
 
@@ -54,6 +57,15 @@ def test_a_flow_that_loses_packets_and_gets_less_than_the_others_gets_room_and_t
     limits = run(fresh_room(4), [10_000, 20_000, 20_000], [1, 1, 1], 200)
     assert limits[0] > 2 * SHORTEST
     assert limits[1:] == [SHORTEST, SHORTEST]
+
+
+def test_room_begins_with_half_of_the_times_but_not_of_the_frames() -> None:
+    polls = round(GROWN_UP_S / DT_S) + 1
+    fast = run(fresh_room(4), [200_000, 300_000], [1, 1], polls)
+    known_rate = 0.86 * 250_000 / DT_S  # a mean over half a second, after one
+    assert fast[0] >= FIRST_SHARE * MOST_S * known_rate
+    slow = run(fresh_room(4), [200, 300], [1, 1], polls, wanted_bytes=FRAME)
+    assert slow[0] < 1.2 * FRAME < FIRST_SHARE * MOST_FRAMES * FRAME
 
 
 def test_the_room_is_bounded_and_is_given_back_when_the_share_is_there() -> None:

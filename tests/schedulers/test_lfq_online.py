@@ -162,12 +162,15 @@ def test_a_damaged_file_is_named_and_learning_begins_anew(
     assert policy.learner.standing.learned_blocks == 0
 
 
+@pytest.mark.parametrize("width", ["another", "the same"])
 def test_what_was_learned_beside_other_weights_is_not_taken_up(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, width: str
 ) -> None:
     learner = Learner(3, ALPHA, 1)
     path = tmp_path / "eth0.npz"
-    save_network(path, first_network(5), learner.standing)
+    shipped = load_network()
+    other = shipped._replace(second=shipped.second + 0.1) if width == "the same" else first_network(5)
+    save_network(path, other, learner.standing)
     with caplog.at_level(logging.WARNING):
         policy = WeightsChoice(path, learn=True).make_policy("lfq", CONTEXT)
     assert "other weights" in caplog.text

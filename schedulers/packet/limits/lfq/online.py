@@ -192,8 +192,9 @@ class Learner:
             False, and nothing is taken up, if it was learned beside another network.
         """
         own = shipped._replace(direct=learned.direct, bias=learned.bias)
-        if any(not np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(own, learned, strict=True)):
-            return False
+        for ours, theirs in zip(own, learned, strict=True):
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-5, atol=1e-7):
+                return False
         constant = (learned.bias - shipped.bias) / CONSTANT_INPUT
         self._learned = np.append(learned.direct[0] - shipped.direct[0], constant)
         self._actor = self._learned.copy()

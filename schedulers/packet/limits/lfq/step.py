@@ -164,11 +164,9 @@ def features(
     x[0] = np.log(alpha * limit / rate) / 2.0
     x[1] = np.log(limit_packets) / 3.0 - 1.0
     x[2] = np.minimum(poll.backlog_bytes / limit, 2.0)
-    x[3] = memory[LOWEST]
-    x[4] = memory[MEAN_OCCUPANCY]
+    x[3], x[4] = memory[LOWEST], memory[MEAN_OCCUPANCY]
     x[5] = np.maximum(1.0 - poll.sent_bytes / (dt_s * rate), -1.0)
-    x[6] = memory[LOST_FAST]
-    x[8] = memory[WAS_DROPPING]
+    x[6], x[8] = memory[LOST_FAST], memory[WAS_DROPPING]
     x[9] = np.where(memory[EVENTS] == 0.0, 1.0, 0.0)
     x[10] = 1.0 / (1.0 + memory[EVENTS])
     x[11] = np.log(1.0 + memory[SINCE_PACKETS]) / 5.0 - 1.0
@@ -183,10 +181,8 @@ def features(
     x[23] = np.where(poll.backlog_bytes == 0.0, 1.0, 0.0)
     x[24] = steady * memory[CYCLE_MEAN]
     x[25] = steady * np.log(alpha * window * frame_bytes / rate) / 2.0
-    x[26] = memory[GROWTH]
     x[27] = np.log(1.0 + poll.sent_packets) / 3.0 - 1.0
-    x[28] = memory[PEAK]
-    x[30] = memory[EMPTY]
+    x[26], x[28], x[30] = memory[GROWTH], memory[PEAK], memory[EMPTY]
     x[32] = np.log(alpha * (memory[MEAN_OCCUPANCY] * limit + 1.0) / rate) / 2.0
     paced = np.where(memory[RTT_S] > 0.0, 1.0, 0.0)
     rtt = np.maximum(memory[RTT_S], 1e-4)

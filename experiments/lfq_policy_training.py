@@ -268,7 +268,7 @@ def main() -> None:
     """Train, or join what was trained."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--size", choices=SIZES, default="half", help="half made the shipped weights; quick tries it"
+        "--size", choices=SIZES, default="half", help="half made each shipped network; quick tries it"
     )
     parser.add_argument("--without", choices=SENDERS, action="append", default=[], help="leave a sender out")
     given = parser.add_mutually_exclusive_group()

@@ -254,8 +254,8 @@ def _faded(rng: np.random.Generator, rate_bps: float, duration_s: float) -> Rate
     else:
         times_s, rates = _coded_ideally(rng, doppler_hz, snr_db, duration_s)
     lasts_s = np.diff(times_s, append=duration_s)
-    mean = float((rates * lasts_s).sum()) / duration_s
-    factor = rate_bps / mean if mean > 0.0 else 0.0  # a short scenario may be silent to its end
+    mean_rate = float((rates * lasts_s).sum()) / duration_s  # in whatever unit was drawn
+    factor = rate_bps / mean_rate if mean_rate > 0.0 else 0.0  # a short scenario may be silent to its end
     return RateTrace(tuple(times_s.tolist()), tuple(round(rate * factor) for rate in rates.tolist()))
 
 

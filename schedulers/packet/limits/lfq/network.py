@@ -49,11 +49,6 @@ def hidden_units(numbers: int) -> int:
     return hidden
 
 
-def senses(hidden: int) -> int:
-    """Say how many numbers at the beginning of the vector tell what the units see; the rest, what follows."""
-    return 2 * hidden + hidden * (FEATURES + hidden)
-
-
 def pack(network: Network) -> Float64:
     """Write a network as one vector."""
     return np.concatenate([np.asarray(array, np.float64).ravel() for array in network])

@@ -24,6 +24,7 @@ import numpy as np
 
 from experiments.entry import claim
 from experiments.entry import run as run_command
+from qos.array_files import stored_arrays
 from qos.simulation.simulation import prepare
 from qos.training.evolution import Plan, Search, begin, train
 from qos.training.forks import Samples, collect, joined
@@ -114,7 +115,7 @@ def _round(
     jobs: int,
 ) -> Samples:
     if path.exists():
-        with np.load(path) as stored:
+        with stored_arrays(path, "this command; delete it, and the round is run again") as stored:
             return Samples(**stored)
     count, packets = schedule.rounds[number]
     ranges = Ranges(senders=senders, most_packets=packets, longest_s=LONGEST_S, large_every=LARGE_EVERY)
@@ -122,7 +123,8 @@ def _round(
     work = [(seed, begin, theta, ranges) for begin in begins]
     parts = list(each(_chunk, work, jobs, f"round {number + 1}"))
     samples = joined([found for part in parts for found in part])
-    np.savez(path, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
+    with whole_file(path) as new:
+        np.savez(new, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
     return samples
 
 
@@ -164,7 +166,7 @@ def choose(candidates: list[Network], judge: Judge) -> Network:
 def _kept(path: Path, chosen: Float64) -> Search:
     """Read where a polish of these weights was left; else it begins."""
     if path.exists():
-        with np.load(path) as stored:
+        with stored_arrays(path, "this command; delete it, and the polish begins anew") as stored:
             if np.array_equal(stored["chosen"], chosen):
                 return Search(int(stored["steps"]), *(stored[name] for name in Search._fields[1:]))
     return begin(chosen)

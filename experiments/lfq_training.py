@@ -16,12 +16,11 @@ import csv
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from experiments.entry import run as run_command
-from qos.errors import InputError
+from qos.array_files import stored_arrays
 from qos.simulation.scenario import check_range, check_whole
 from qos.training.lfq_2020 import (
     HELD_OUT_SEED,
@@ -81,15 +80,12 @@ def _save(path: Path, networks: Networks, progress: Progress) -> None:
 
 
 def _load(path: Path) -> tuple[Networks, Progress]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            networks = Networks.beginning_with(stored["actor"], stored["critic"])
-            if "average" in stored:  # checkpoints had none before
-                networks.average[:] = stored["average"]
-            batches, elapsed_s = stored["progress"].tolist()
-            curve, recent = (list(map(tuple, stored[name].tolist())) for name in ("curve", "recent"))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as problem:
-        raise InputError(f"--resume: {path} is no checkpoint of this command: {problem}") from None
+    with stored_arrays(path, "this command, for --resume") as stored:
+        networks = Networks.beginning_with(stored["actor"], stored["critic"])
+        if "average" in stored:  # checkpoints had none before
+            networks.average[:] = stored["average"]
+        batches, elapsed_s = stored["progress"].tolist()
+        curve, recent = (list(map(tuple, stored[name].tolist())) for name in ("curve", "recent"))
     return networks, Progress(int(batches), elapsed_s, curve, recent)
 
 

@@ -34,7 +34,16 @@ HEAVY = {
 # Lower floors first; a module may import from its own family and from any floor below.
 # Families on one floor do not import each other, but for a learner, which is wired to environments.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("qos", "qos.units", "qos.errors", "qos.demands", "qos.profiles", "qos.compiled", "qos.whole_files"),
+    (
+        "qos",
+        "qos.units",
+        "qos.errors",
+        "qos.demands",
+        "qos.profiles",
+        "qos.compiled",
+        "qos.whole_files",
+        "qos.array_files",
+    ),
     ("topologies",),
     ("schedulers",),
     ("qos.crosslayer", "qos.simulation", "qos.training", "linux_qdisc"),

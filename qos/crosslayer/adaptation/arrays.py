@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qos.array_files import stored_arrays
 from qos.errors import InputError
 
 Float = NDArray[np.float64]
@@ -31,16 +31,12 @@ def load_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, NDArray[A
     InputError
         If the file is missing, is no ``.npz``, or lacks an array, or an array is not numeric.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                has = ", ".join(archive.files) or "none"
-                raise InputError(f"{path}: no array {', '.join(missing)} (arrays here: {has})")
-            arrays = {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a .npz of arrays"
-        raise InputError(f"{path}: {reason}; give a file written by numpy.savez") from None
+    with stored_arrays(path, "numpy.savez") as archive:
+        missing = [name for name in names if name not in archive.files]
+        if missing:
+            has = ", ".join(archive.files) or "none"
+            raise InputError(f"{path}: no array {', '.join(missing)} (arrays here: {has})")
+        arrays = {name: archive[name] for name in names}
     for name, array in arrays.items():
         require(array.dtype.kind in "fiu", str(path), name, "must hold numbers")
         require(not np.any(np.isnan(array)), str(path), name, "has NaN")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from functools import cache
 from pathlib import Path
-from zipfile import BadZipFile
-from zlib import error
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qos.array_files import stored_arrays
 from qos.errors import InputError, ValueRefusedError
 from schedulers.packet.lfq_2020.memory import PARAMETERS
 
@@ -45,11 +43,8 @@ def load_weights(name: str) -> NDArray[np.float64]:
         If its file cannot be used.
     """
     path = weights_path(name)
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            weights: NDArray[np.float64] = stored["weights"].astype(np.float64)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, error) as problem:
-        raise InputError(f"{path}: no weights of lfq-2020: {problem}") from None
+    with stored_arrays(path, "experiments.lfq_training") as stored:
+        weights: NDArray[np.float64] = stored["weights"].astype(np.float64)
     if weights.shape != (PARAMETERS,) or not np.isfinite(weights).all():
         raise InputError(f"{path}: {PARAMETERS} finite numbers are needed")
     weights.setflags(write=False)

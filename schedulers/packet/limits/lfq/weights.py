@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qos.array_files import stored_arrays
 from qos.errors import InputError
 from qos.whole_files import whole_file
 from schedulers.packet.limits.lfq.memory import Float64
@@ -21,6 +19,7 @@ FORMAT = 7
 """Version of features and network; weights of another version mean nothing here."""
 SHIPPED = Path(__file__).parent / "lfq.npz"
 LARGEST_WEIGHT = 1e4
+WRITER = "`qos attach --learn` or experiments.lfq_policy_training"
 _MOST_BYTES = 1 << 20
 
 
@@ -57,17 +56,14 @@ def load_learned(path: Path) -> tuple[Network, Standing]:
 
 def _read(path: Path) -> tuple[Float64, Standing | None]:
     standing = None
-    try:
+    with stored_arrays(path, WRITER) as stored:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: too large for weights of lfq")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            version, theta = int(stored["format"]), np.asarray(stored["weights"], np.float64)
-            if "blocks" in stored:
-                gain, error = float(stored["gain"]), float(stored["gain_error"])
-                blocks, learned, back = (int(count) for count in stored["blocks"])
-                standing = Standing(blocks, gain, error, learned, back)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        raise InputError(f"{path}: no weights of lfq can be read: {problem}") from None
+        version, theta = int(stored["format"]), np.asarray(stored["weights"], np.float64)
+        if "blocks" in stored:
+            gain, error = float(stored["gain"]), float(stored["gain_error"])
+            blocks, learned, back = (int(count) for count in stored["blocks"])
+            standing = Standing(blocks, gain, error, learned, back)
     if version != FORMAT:
         raise InputError(f"{path}: weights of format {version}, this version needs format {FORMAT}")
     return theta, standing

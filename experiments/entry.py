@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from qos.errors import InputError, QosError, ValueRefusedError
 from qos.whole_files import write_whole
+from schedulers.packet.limits.lfq.weights import SHIPPED
 
 
 def options(documentation: str, name: str, quick: str) -> argparse.ArgumentParser:
@@ -60,6 +62,11 @@ def claim(path: Path, card: Mapping[str, object]) -> None:
     except OSError as problem:
         raise InputError(f"--out {path.parent}: cannot write there ({problem.strerror})") from None
     write_whole(path, text)
+
+
+def weights_sha256(path: Path = SHIPPED) -> str:
+    """Say which weights results are of, in hexadecimal digits; those that ship where none are named."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def run(main: Callable[[], object]) -> None:

@@ -284,6 +284,7 @@ def main(
         for scenario, name in rows
     ]
     store = Store(out / "runs.jsonl")
+    store.refuse_others("rig")
     carry_out(cells, store, prepare(), workers, time.monotonic() + 60 * minutes, lambda _count: None)
     by_cell: dict[tuple[str, str], list[dict[str, float]]] = {}
     for row in store.rows():

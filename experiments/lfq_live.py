@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.entry import claim
+from experiments.entry import claim, weights_sha256
 from experiments.entry import run as run_command
 from linux_qdisc.lab.compare import MIN_FIFO_FRAMES, Path3, Queue, Scenario
 from qos.units import format_rate, parse_duration, parse_rate
-from schedulers.packet.limits.lfq.weights import SHIPPED
 
 LEAST_UTILISATION = 0.97
 TOLERANCE = 0.005
@@ -124,8 +122,7 @@ def main() -> None:
     seconds = arguments.seconds
     if arguments.quick:
         points, seconds = points[:1], 4.0
-    weights = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
-    claim(arguments.out / "lfq_live.json", {"seconds": seconds, "weights_sha256": weights})
+    claim(arguments.out / "lfq_live.json", {"seconds": seconds, "weights_sha256": weights_sha256()})
     path = arguments.out / "lfq_live.csv"
     known = _known(path)
     if not known:

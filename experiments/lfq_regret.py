@@ -18,14 +18,13 @@ says, beside what the policy gives away, what the best limit of the first run gi
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from experiments.entry import claim, options
+from experiments.entry import claim, options, weights_sha256
 from experiments.entry import run as run_command
 from qos.errors import ValueRefusedError
 from qos.simulation.simulation import prepare
@@ -138,7 +137,7 @@ def main() -> None:
     arguments = parser.parse_args()
     judged = arguments.weights or SHIPPED
     network = load_network(judged)
-    weights = hashlib.sha256(judged.read_bytes()).hexdigest()
+    weights = weights_sha256(judged)
     lossy = any(name in LOSS_BASED for name in arguments.senders)
     kinds = tuple(kind for kind in arguments.kinds if kind != "paper" or lossy)
     if not kinds:

@@ -23,6 +23,7 @@ from experiments.kernel_headtohead.grid import (
     cells,
     default_scenarios,
     every_scenario,
+    is_learned,
     our_queues,
 )
 from experiments.kernel_headtohead.here import lacks_here
@@ -84,7 +85,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out / "runs.jsonl")
     is_here = _is_here(where)
-    _refuse_mixture(store, "here" if is_here else "rig", out)
+    store.refuse_others("here" if is_here else "rig")
     try:
         rig = None if is_here else prepare()
         _carry_out(wanted, store, rig, 1 if is_here else workers or os.cpu_count() or 1, minutes)
@@ -141,7 +142,7 @@ def _chosen_queues(names: tuple[str, ...]) -> tuple[str, ...]:
                 said = f"{error}, or one of {', '.join(THEIRS)}"
                 raise click.BadParameter(said, param_hint="--queue") from None
     queues = names or (*THEIRS, *our_queues())
-    if any(name.partition(":")[0] == "lfq" for name in queues):
+    if any(is_learned(name) for name in queues):
         try:
             load_network(SHIPPED)
         except InputError as error:  # the controller would fall back to another policy, under this name
@@ -159,14 +160,6 @@ def _is_here(where: str) -> bool:
     if lacking is not None:
         click.echo(f"on User-mode Linux, since this host's kernel lacks: {lacking}", err=True)
     return lacking is None
-
-
-def _refuse_mixture(store: Store, where: str, out: Path) -> None:
-    """Refuse to add runs of one kernel to those of another."""
-    if any(row.get("where", where) != where for row in store.rows()):
-        raise click.BadParameter(
-            f"{out} holds runs of another kernel; name another folder", param_hint="--out"
-        )
 
 
 def _carry_out(wanted: list[Cell], store: Store, rig: Rig | None, workers: int, minutes: float) -> None:

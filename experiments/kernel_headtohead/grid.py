@@ -104,6 +104,11 @@ class Cell:
         """The name by which a finished run is known."""
         return f"{self.scenario.name}/{self.queue}/{self.repetition}"
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether its result depends on weights."""
+        return is_learned(self.queue)
+
     def to_json(self) -> dict[str, object]:
         """Return a plain document that `from_json` reads."""
         return asdict(self)
@@ -126,6 +131,11 @@ def default_scenarios() -> list[Scenario]:
     """Return the twelve that are run unless told otherwise."""
     by_name = {scenario.name: scenario for scenario in every_scenario()}
     return [by_name[name] for name in DEFAULT_NAMES]
+
+
+def is_learned(queue: str) -> bool:
+    """Whether a queue's results depend on the weights of lfq."""
+    return queue.partition(":")[0] == "lfq"
 
 
 def our_queues() -> tuple[str, ...]:

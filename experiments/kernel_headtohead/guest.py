@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.entry import weights_sha256
 from experiments.kernel_headtohead import traffic
 from experiments.kernel_headtohead.capture import INCOMING, OUTGOING, Passage, Ring, match
 from experiments.kernel_headtohead.children import Child, ChildFailedError
@@ -81,6 +82,8 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         for listener in listeners:
             listener.close()
     record = _measures(cell, clock, match(came, went), answers)
+    if cell.is_learned:
+        record["weights_sha256"] = weights_sha256()
     return record | {
         "cell": cell.to_json(),
         "name": cell.name,

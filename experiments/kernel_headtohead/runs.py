@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 import qos
-from experiments.kernel_headtohead.grid import Cell
+from experiments.entry import weights_sha256
+from experiments.kernel_headtohead.grid import Cell, is_learned
 from experiments.kernel_headtohead.guest import mark_name
 from experiments.rig import Finished, Request, Rig, run
 
@@ -44,6 +47,24 @@ class Store:
             except json.JSONDecodeError:
                 continue
         return [row for row in rows if "failed" not in row]
+
+    def refuse_others(self, where: str) -> None:
+        """Refuse to go on from runs of another kernel, or of other weights of lfq than those that ship.
+
+        Parameters
+        ----------
+        where
+            ``here`` or ``rig``: whose kernel runs from now on.
+        """
+        rows, others = self.rows(), ""
+        learned = [row for row in rows if is_learned(row["name"].split("/")[1])]
+        if any(row.get("where", where) != where for row in rows):
+            others = "of another kernel"
+        elif any(row.get("weights_sha256") != weights_sha256() for row in learned):
+            others = "of lfq with other weights, or of unknown ones"
+        if others:
+            complaint = f"{self.path.parent} holds runs {others}; name another folder"
+            raise click.BadParameter(complaint, param_hint="--out")
 
     def add(self, text: str) -> None:
         """Add lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import kernel_agreement
+from experiments.entry import weights_sha256
 from experiments.kernel_agreement import PATHS, TRAFFIC, Comparison, Figures, chosen_rows, queues_for
 from experiments.kernel_headtohead import __main__ as command
 from experiments.kernel_headtohead.capture import Records, match
@@ -23,6 +25,7 @@ from experiments.kernel_headtohead.grid import (
 )
 from experiments.kernel_headtohead.runs import Store
 from experiments.kernel_headtohead.summary import Line, summarise
+from experiments.rig import RigMissingError
 
 
 def records(rows: list[tuple[int, int, int]]) -> Records:
@@ -109,6 +112,28 @@ def test_runs_of_two_kernels_are_not_mixed(tmp_path: Path, monkeypatch: pytest.M
     done = CliRunner().invoke(command.main, ["--on", "here", "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert "this host's kernel lacks: cake" in done.output
+
+
+@pytest.mark.parametrize("weights", ['"weights_sha256": "0123", ', ""], ids=["others", "unknown"])
+def test_runs_of_two_weights_are_not_mixed(tmp_path: Path, weights: str) -> None:
+    (tmp_path / "runs.jsonl").write_text(f'{{"name": "a/lfq:balanced/0", {weights}"where": "rig"}}\n')
+    for main, words in ((command.main, ["--on", "rig"]), (kernel_agreement.main, [])):
+        done = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
+        assert done.exit_code == 2
+        assert "holds runs of lfq with other weights, or of unknown ones; name another folder" in done.output
+
+
+def test_runs_of_the_same_weights_are_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"name": "a/lfq:balanced/0", "weights_sha256": weights_sha256(), "where": "rig"}
+    others = {"name": "a/fq_codel/0", "where": "rig"}
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (row, others)))
+
+    def missing() -> None:
+        raise RigMissingError("as far as this")
+
+    monkeypatch.setattr(command, "prepare", missing)
+    done = CliRunner().invoke(command.main, ["--on", "rig", "--out", str(tmp_path)])
+    assert (done.exit_code, "as far as this" in done.output) == (command.MISSING, True)
 
 
 def test_simulator_and_kernel_agree_within_three_and_twenty_percent() -> None:

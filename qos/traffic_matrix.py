@@ -268,6 +268,8 @@ class _SndlibReader:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
             raise TopologyFileError("", [f"line {error.lineno}: expected XML: {reason}"]) from None
+        except (LookupError, ValueError) as error:  # of the name in the XML declaration
+            raise TopologyFileError("", [f"line 1: expected XML in UTF-8: {error}"]) from None
 
     def _fail(self, problem: str) -> None:
         raise TopologyFileError("", [f"line {self._parser.CurrentLineNumber}: {problem}"])

@@ -12,6 +12,7 @@ from topologies.guards import read_text
 
 _COUNT = re.compile(r"jobs \(incl\. supersource/sink \)\s*:\s*(\d+)")
 _RENEWABLE = re.compile(r"-\s*renewable\s*:\s*(\d+)")
+_MOST_DIGITS = 9
 _OTHER = re.compile(r"-\s*nonrenewable\s*:\s*(\d+)")
 
 
@@ -28,6 +29,8 @@ class _Reader:
         found = pattern.search(self.text)
         if found is None:
             raise self.refuse(f"expected a line with the number of {what}; is this a PSPLIB file?")
+        if len(found.group(1)) > _MOST_DIGITS:
+            raise self.refuse(f"the number of {what} has {len(found.group(1))} digits")
         return int(found.group(1))
 
     def section(self, title: str) -> list[tuple[int, list[int]]]:
@@ -49,6 +52,8 @@ class _Reader:
         return rows
 
     def precedences(self, count: int) -> tuple[list[Precedence], list[int]]:
+        if count > len(self.lines):  # each has its line
+            raise self.refuse(f"expected {count} jobs, but it ends after {len(self.lines)} lines")
         links, modes = [], [0] * count
         for line, row in self.section("PRECEDENCE RELATIONS"):
             if len(row) < 3 or len(row) != 3 + row[2] or not 1 <= row[0] <= count:

@@ -126,6 +126,11 @@ def test_a_csv_that_is_no_matrix_is_refused(tmp_path: Path, text: str, words: st
     ("text", "words"),
     [
         ("<network>", "line 1: expected XML"),
+        (
+            '<?xml version="1.0" encoding="UF-8"?><network/>',
+            "line 1: expected XML in UTF-8: unknown encoding",
+        ),
+        ('<?xml version="1.0" encoding="utf-7"?><network/>', "line 1: expected XML in UTF-8: multi-byte"),
         ("<graphml/>", "expected SNDlib's <network>"),
         ("<network/>", "holds no demand"),
         ("<network><demands><demand id='D'><source>a</source></demand></demands></network>", "<target>"),

@@ -245,6 +245,8 @@ def test_a_psplib_file_reads_as_its_problem(tmp_path: Path) -> None:
     ("old", "new", "complaint"),
     [
         ("jobs (incl. supersource/sink ):  4", "", "number of jobs"),
+        ("sink ):  4", "sink ):  999999999", "expected 999999999 jobs, but it ends after 31 lines"),
+        ("sink ):  4", "sink ):  " + 5000 * "4", "the number of jobs has 5000 digits"),
         ("- renewable", "- renewed", "renewable resources"),
         ("PRECEDENCE RELATIONS:", "", "PRECEDENCE RELATIONS"),
         ("2   3\n", "2   9\n", "none of the 4 jobs"),

@@ -27,6 +27,7 @@ NEEDED = ("source", "destination", "min_fidelity", "arrival_s", "deadline_s")
 KNOWN = (*NEEDED, "value", "probability")
 POLICY = ("max_attempts", "defer", "shed", "skip_distance", "instance_value", "search_starts")
 MAX_REQUESTS = 100_000
+MOST_DIGITS = 9
 _ROUNDING = 1e-9
 
 
@@ -63,8 +64,8 @@ def _by_task(raw: object, where: str) -> dict[int, float]:
         raise InputError(f"{where}: expected an object with a number for each demand's position")
     found = {}
     for key, value in raw.items():
-        if not str(key).isdecimal():
-            raise InputError(f"{where}.{key}: expected the position of a demand, 0 for the first")
+        if not str(key).isdecimal() or len(str(key)) > MOST_DIGITS:
+            raise InputError(f"{where}.{str(key):.40}: expected the position of a demand, 0 for the first")
         found[int(key)] = number(value, f"{where}.{key}")
     return found
 

@@ -281,6 +281,7 @@ def test_the_dry_run_says_rates_exactly() -> None:
         ({"offloads": "maybe"}, "--offloads"),
         ({"isolate": "country"}, "--isolate"),
         ({"metrics": "localhost"}, "--metrics"),
+        ({"metrics": ":" + 5000 * "9"}, "--metrics"),
         ({"metrics": ":0"}, "--metrics"),
         ({"metrics": ":٣"}, "--metrics"),
     ],

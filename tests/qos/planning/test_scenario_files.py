@@ -126,7 +126,9 @@ def test_demands_are_drawn_by_a_seed() -> None:
     assert sum(flow.rate_bps for flow in load("campus", "gravity:1gbit").flows) == pytest.approx(1e9)
 
 
-@pytest.mark.parametrize("text", ["random:many", "random:0", "random:-1", "gravity:much"])
+@pytest.mark.parametrize(
+    "text", ["random:many", "random:0", "random:" + 5000 * "9", "random:-1", "gravity:much"]
+)
 def test_a_generator_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ValueRefusedError):
         load("campus", text)

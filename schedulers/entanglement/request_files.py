@@ -65,7 +65,7 @@ def _by_task(raw: object, where: str) -> dict[int, float]:
     found = {}
     for key, value in raw.items():
         if not str(key).isdecimal() or len(str(key)) > MOST_DIGITS:
-            raise InputError(f"{where}.{str(key):.40}: expected the position of a demand, 0 for the first")
+            raise InputError(f"{where}.{key!s:.40}: expected the position of a demand, 0 for the first")
         found[int(key)] = number(value, f"{where}.{key}")
     return found
 

@@ -220,11 +220,6 @@ REQUEST = "source: 0, destination: 2, min_fidelity: 0.65, arrival_s: 0.1"
             "skip_distance.x",
         ),
         (
-            f"policy: {{skip_distance: {{'{5000 * '9'}': 3}}}}\nrequests: [{{{REQUEST}, deadline_s: 1}}]",
-            1,
-            "expected the position of a demand",
-        ),
-        (
             f"policy: {{skip_distance: {{9999999999: 3}}}}\nrequests: [{{{REQUEST}, deadline_s: 1}}]",
             1,
             "policy.skip_distance.9999999999: expected the position of a demand",

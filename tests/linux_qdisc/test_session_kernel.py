@@ -495,8 +495,8 @@ def test_weights_that_cannot_be_used_are_refused_before_anything_changes(lab: La
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"nothing")
     words = ("attach", "v0", "--rate", "10mbit", "--weights", str(damaged))
-    assert "damaged.npz: no weights" in lab.qos(*words, code=1)
-    assert "damaged.npz: no weights" in lab.qos(*words, "--learn", code=1)
+    assert "damaged.npz: not a .npz of arrays" in lab.qos(*words, code=1)
+    assert "damaged.npz: not a .npz of arrays" in lab.qos(*words, "--learn", code=1)
     assert "gone.npz" in lab.qos("attach", "v0", "--rate", "10mbit", "--weights", "gone.npz", code=1)
     refused = lab.qos("attach", "v0", "--rate", "10mbit", "--learn", "--policy", "sawtooth", code=2)
     assert "--learn is for the policy lfq" in refused

@@ -137,13 +137,17 @@ def main() -> None:
     arguments = parser.parse_args()
     judged = arguments.weights or SHIPPED
     network = load_network(judged)
-    weights = weights_sha256(judged)
     lossy = any(name in LOSS_BASED for name in arguments.senders)
     kinds = tuple(kind for kind in arguments.kinds if kind != "paper" or lossy)
     if not kinds:
         raise ValueRefusedError("--kinds paper: its flows are NewReno, CUBIC or BIC; name one of --senders")
-    card = {"seed": arguments.seed, "senders": arguments.senders, "kinds": kinds, "weights_sha256": weights}
-    card["longer"] = LONGER
+    card = {
+        "seed": arguments.seed,
+        "senders": arguments.senders,
+        "kinds": kinds,
+        "weights_sha256": weights_sha256(judged),
+        "longer": LONGER,
+    }
     claim(arguments.out / "lfq_regret.json", card)
     prepare()
     ranges = Ranges(senders=tuple(arguments.senders), kinds=kinds, most_packets=MOST_PACKETS)

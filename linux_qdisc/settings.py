@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from qos.errors import ValueRefusedError
-from qos.units import NANOSECONDS_PER_SECOND, format_duration, format_rate
+from qos.units import NANOSECONDS_PER_SECOND, format_duration, format_rate, is_count
 from schedulers.packet.limits import DEFAULT_POLICY, check_policy
 
 MIN_RATE_BPS = 8_000
@@ -166,7 +166,7 @@ def split_address(text: str) -> tuple[str, int]:
         If the port is missing or out of range.
     """
     address, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or not 1 <= int(port) <= 65_535:
+    if not colon or not is_count(port) or not 1 <= int(port) <= 65_535:
         raise ValueRefusedError(f"--metrics {text!r}: write ADDR:PORT, such as 127.0.0.1:9420")
     return address.strip("[]") or "127.0.0.1", int(port)
 

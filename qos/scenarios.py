@@ -18,13 +18,12 @@ from qos import traffic_matrix
 from qos.demands import DemandRefusedError, EntanglementDemand, FlowDemand
 from qos.errors import InputError, QosError, ValueRefusedError
 from qos.planning import EntanglementRequest, Scenario
-from qos.units import parse_rate
+from qos.units import is_count, parse_rate
 from topologies.files import SUFFIXES, library_names, read
 from topologies.guards import TopologyFileError, read_text
 from topologies.model import Topology
 
 MAX_DEMANDS = 100_000
-MOST_DIGITS = 9
 USUAL_PROBABILITY = 0.9
 """Share of periods in which a demand for pairs that does not say wants its pair: links succeed by chance, and
 with their mean times alone a plan would promise what it cannot keep [ours]."""
@@ -145,7 +144,7 @@ def generated(text: str | os.PathLike[str], topology: Topology, seed: int) -> tu
     kind, _, amount = os.fspath(text).partition(":")
     if kind == "gravity":
         return gravity_flows(topology, parse_rate(amount), seed=seed)
-    if not amount.isascii() or not amount.isdigit() or len(amount) > MOST_DIGITS:
+    if not is_count(amount):
         raise ValueRefusedError(f"{os.fspath(text):.60}: how many flows? write random:200")
     return random_flows(topology, int(amount), seed=seed)
 

@@ -20,6 +20,7 @@ NANOSECONDS_PER_SECOND = 1_000_000_000
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([a-zA-Z]*)\s*", re.ASCII)
 _MAX_TEXT = 64
+_COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 _RATE_UNITS: dict[str, int] = {"": 1, "bit": 1, "bps": 8}
 for _i, _prefix in enumerate("kmgt", start=1):
@@ -52,6 +53,11 @@ _DURATION_UNITS: dict[str, int] = {
     "nsec": 1,
     "nsecs": 1,
 }
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a whole number of at most nine ASCII digits: Python refuses to read thousands."""
+    return _COUNT.fullmatch(text) is not None
 
 
 def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:

@@ -57,10 +57,10 @@ class Store:
             ``here`` or ``rig``: whose kernel runs from now on.
         """
         rows, others = self.rows(), ""
-        learned = [row for row in rows if is_learned(row["name"].split("/")[1])]
+        weights = {row.get("weights_sha256") for row in rows if is_learned(row["name"].split("/")[1])}
         if any(row.get("where", where) != where for row in rows):
             others = "of another kernel"
-        elif any(row.get("weights_sha256") != weights_sha256() for row in learned):
+        elif weights - {weights_sha256()}:
             others = "of lfq with other weights, or of unknown ones"
         if others:
             complaint = f"{self.path.parent} holds runs {others}; name another folder"

@@ -12,6 +12,7 @@ import click
 
 from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, print_table, verb
 from qos.errors import InputError, ValueRefusedError
+from qos.units import is_count
 
 if TYPE_CHECKING:
     from linux_qdisc.lab.compare import Outcome, Scenario
@@ -92,7 +93,7 @@ def _controls(flows: tuple[str, ...], *, strict: bool) -> tuple[str, ...]:
     for flow in flows:
         name, colon, count = flow.partition(":")
         count = count if colon else "1"
-        if not count.isascii() or not count.isdigit() or len(count) > 4 or not 1 <= int(count) <= MAX_FLOWS:
+        if not is_count(count) or not 1 <= int(count) <= MAX_FLOWS:
             raise ValueRefusedError(
                 f"--flow {flow!r}: the count must be from 1 to {MAX_FLOWS}, as in cubic:3"
             )

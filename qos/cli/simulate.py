@@ -13,7 +13,7 @@ import click
 from qos.cli.common import DURATION, RATE, CommandSettings, console, print_json, verb
 from qos.cli.preference import PREFERENCE, with_preference
 from qos.errors import QosError, ValueRefusedError
-from qos.units import NANOSECONDS_PER_SECOND, parse_size
+from qos.units import NANOSECONDS_PER_SECOND, is_count, parse_size
 
 if TYPE_CHECKING:
     from qos.simulation.result import Result
@@ -72,7 +72,7 @@ class _FlowGroup(click.ParamType[tuple[str, int]]):
         sender, colon, count = str(value).partition(":")
         if not colon:
             return sender, 1
-        if not count.isdecimal() or not 1 <= int(count[:9]) <= MOST_FLOWS or len(count) > 9:
+        if not is_count(count) or not 1 <= int(count) <= MOST_FLOWS:
             self.fail(f"{value!r}: the count must be a whole number from 1 to {MOST_FLOWS}", param, ctx)
         return sender, int(count)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from qos.demands import EntanglementDemand
 from qos.errors import InputError, QosError
+from qos.units import is_count
 from schedulers.entanglement.balancing import Balancer, utilisation
 from schedulers.entanglement.compile import Compiler
 from schedulers.entanglement.plain_values import flag, items, load_plain, mapping, node_id, number, whole
@@ -27,7 +28,6 @@ NEEDED = ("source", "destination", "min_fidelity", "arrival_s", "deadline_s")
 KNOWN = (*NEEDED, "value", "probability")
 POLICY = ("max_attempts", "defer", "shed", "skip_distance", "instance_value", "search_starts")
 MAX_REQUESTS = 100_000
-MOST_DIGITS = 9
 _ROUNDING = 1e-9
 
 
@@ -64,7 +64,7 @@ def _by_task(raw: object, where: str) -> dict[int, float]:
         raise InputError(f"{where}: expected an object with a number for each demand's position")
     found = {}
     for key, value in raw.items():
-        if not str(key).isdecimal() or len(str(key)) > MOST_DIGITS:
+        if not is_count(str(key)):
             raise InputError(f"{where}.{key!s:.40}: expected the position of a demand, 0 for the first")
         found[int(key)] = number(value, f"{where}.{key}")
     return found

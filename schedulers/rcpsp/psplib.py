@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 from qos.errors import InputError, QosError
+from qos.units import is_count
 from schedulers.rcpsp.problem import Mode, Precedence, Problem, Resource, Task
 from topologies.guards import read_text
 
 _COUNT = re.compile(r"jobs \(incl\. supersource/sink \)\s*:\s*(\d+)")
 _RENEWABLE = re.compile(r"-\s*renewable\s*:\s*(\d+)")
-_MOST_DIGITS = 9
 _OTHER = re.compile(r"-\s*nonrenewable\s*:\s*(\d+)")
 
 
@@ -29,7 +29,7 @@ class _Reader:
         found = pattern.search(self.text)
         if found is None:
             raise self.refuse(f"expected a line with the number of {what}; is this a PSPLIB file?")
-        if len(found.group(1)) > _MOST_DIGITS:
+        if not is_count(found.group(1)):
             raise self.refuse(f"the number of {what} has {len(found.group(1))} digits")
         return int(found.group(1))
 

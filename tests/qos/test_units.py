@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qos.errors import ValueRefusedError
-from qos.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
+from qos.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    is_count,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 WHOLE_NUMBERS = st.integers(-(10**24), 10**24)
 
@@ -187,3 +195,15 @@ def test_a_huge_exponent_costs_nothing_and_a_large_one_is_exact() -> None:
 )
 def test_quantities_are_written_in_the_unit_a_reader_expects(written: str, text: str) -> None:
     assert written == text
+
+
+@pytest.mark.parametrize("text", ["0", "7", "000000080", "999999999"])
+def test_a_count_is_read(text: str) -> None:
+    assert is_count(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+1", "1.5", " 1", "1\n", "1_0", "²", "٣", "1000000000", 5000 * "9"]
+)
+def test_what_is_no_count_is_told_apart(text: str) -> None:
+    assert not is_count(text)
